@@ -1,0 +1,109 @@
+#include <fcntl.h>
+#include <linux/fs.h>
+#include <sys/stat.h>
+
+#include <cerrno>
+
+#include "agentos/executor/operation_steps.h"
+
+// Linux 6.18; the headers of older distributions do not name it.
+#ifndef RWF_NOSIGNAL
+#define RWF_NOSIGNAL 0x00000100
+#endif
+
+namespace agentos::executor_internal {
+
+namespace {
+
+// Where the kernel cannot be told to leave SIGPIPE out: a socket is written
+// with send, a pipe by the kernel's own worker thread, whose signals reach
+// nobody.
+void AvoidSigpipe(int fd, io_uring_sqe &sqe) {
+  struct stat status {};
+  if (fstat(fd, &status) != 0)
+    return;
+  if (S_ISSOCK(status.st_mode)) {
+    sqe.opcode = IORING_OP_SEND;
+    sqe.off = 0;
+    sqe.msg_flags = MSG_NOSIGNAL;
+  } else if (S_ISFIFO(status.st_mode)) {
+    sqe.flags |= IOSQE_ASYNC;
+  }
+}
+
+} // namespace
+
+StepResult FillNop(OperationContext & /*context*/, Slot & /*slot*/,
+                   io_uring_sqe &sqe) {
+  sqe.opcode = IORING_OP_NOP;
+  return StepResult::kWaiting;
+}
+
+StepResult FillRead(OperationContext &context, Slot &slot, io_uring_sqe &sqe) {
+  const auto &op = As<operation::Read>(slot);
+  if (!slot.buffer)
+    slot.buffer = context.buffers.Acquire(op.size);
+  if (!slot.buffer)
+    return Fail(slot, ENOMEM);
+  PointAtBuffer(slot.buffer, sqe);
+  sqe.fd = op.fd;
+  sqe.addr = AddressOf(slot.buffer.data());
+  sqe.len = static_cast<uint32_t>(op.size);
+  sqe.off = static_cast<uint64_t>(op.offset);
+  return StepResult::kWaiting;
+}
+
+StepResult FillWrite(OperationContext &context, Slot &slot, io_uring_sqe &sqe) {
+  const auto &op = As<operation::Write>(slot);
+  sqe.opcode = IORING_OP_WRITE;
+  sqe.fd = op.fd;
+  sqe.addr = AddressOf(op.data.data() + slot.value);
+  sqe.len =
+      static_cast<uint32_t>(op.data.size() - static_cast<size_t>(slot.value));
+  sqe.off = static_cast<uint64_t>(op.offset == kCurrentPosition
+                                      ? kCurrentPosition
+                                      : op.offset + slot.value);
+  if (context.kernel.has_nosignal_writes()) {
+    sqe.rw_flags = RWF_NOSIGNAL;
+  } else {
+    AvoidSigpipe(op.fd, sqe);
+  }
+  return StepResult::kWaiting;
+}
+
+StepResult EndWrite(Slot &slot, int32_t result) {
+  return Continue(slot, result, As<operation::Write>(slot).data.size());
+}
+
+StepResult FillOpen(OperationContext & /*context*/, Slot &slot,
+                    io_uring_sqe &sqe) {
+  const auto &op = As<operation::Open>(slot);
+  sqe.opcode = IORING_OP_OPENAT;
+  sqe.fd = AT_FDCWD;
+  sqe.addr = AddressOf(op.path.c_str());
+  sqe.len = op.mode;
+  sqe.open_flags = static_cast<uint32_t>(op.flags | O_CLOEXEC);
+  return StepResult::kWaiting;
+}
+
+StepResult FillClose(OperationContext & /*context*/, Slot &slot,
+                     io_uring_sqe &sqe) {
+  sqe.opcode = IORING_OP_CLOSE;
+  sqe.fd = As<operation::Close>(slot).fd;
+  return StepResult::kWaiting;
+}
+
+// Interrupted or not, the fd is closed: trying again could close somebody
+// else's.
+StepResult EndClose(Slot &slot, int32_t result) {
+  return EndValue(slot, result == -EINTR ? 0 : result);
+}
+
+StepResult FillFsync(OperationContext & /*context*/, Slot &slot,
+                     io_uring_sqe &sqe) {
+  sqe.opcode = IORING_OP_FSYNC;
+  sqe.fd = As<operation::Fsync>(slot).fd;
+  return StepResult::kWaiting;
+}
+
+} // namespace agentos::executor_internal

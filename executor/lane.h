@@ -1,0 +1,268 @@
+// A lane: one kernel ring, the slots of the entries it executes, and the
+// threads that wait for them.
+//
+// A lane has one lock. Whoever submits, reaps or waits holds it while it moves
+// slots, and nobody holds it while waiting in the kernel. There is no thread of
+// the lane's own: the first thread that has to wait becomes the leader and
+// waits in the kernel for all; the others sleep until their completion was
+// placed or the leader's place is free.
+//
+//     thread A: WaitCompletion(a)          thread B: WaitCompletion(b) kernel
+//       lock, nothing there
+//       leader = A, unlock
+//       io_uring_enter(wait) ............. lock, leader is taken
+//                                          sleep on B.wake_up (unlocks)
+//                                                                              completion of b
+//       returns; lock; leader = none
+//       places b, wakes B; a is not there:
+//       leader = A, unlock, wait again ... wakes, takes b, leaves
+//
+// A completion that another thread places while the leader is in the kernel (a
+// submitter that collected it, a worker, a message) does not end the leader's
+// wait by itself: it is woken through an eventfd that a read of the kernel ring
+// waits on.
+//
+// Thread rule: every method but PostFromWorker with the lock held (LaneLock).
+// With Options::one_thread there is no lock: one thread makes all calls.
+// Lifetime: the executor owns it. Close must have succeeded before it is
+// destroyed; otherwise it is leaked on purpose, because the kernel may still
+// write to its memory.
+
+#ifndef AGENTOS_EXECUTOR_LANE_H_
+#define AGENTOS_EXECUTOR_LANE_H_
+
+#include <array>
+#include <atomic>
+#include <cstdint>
+#include <memory>
+#include <mutex>
+#include <string>
+#include <vector>
+
+#include "absl/status/status.h"
+#include "absl/status/statusor.h"
+#include "absl/time/time.h"
+#include "absl/types/span.h"
+#include "agentos/executor/file_job.h"
+#include "agentos/executor/ipc_exchange.h"
+#include "agentos/executor/kernel_ring.h"
+#include "agentos/executor/operations.h"
+#include "agentos/executor/result_buffers.h"
+#include "agentos/executor/waiter.h"
+#include "agentos/executor/whole_file_router.h"
+#include "agentos/ring/latency_histogram.h"
+#include "agentos/ring/slot_table.h"
+#include "agentos/ring/submission_entry.h"
+
+namespace agentos {
+
+struct LaneCounters {
+  uint64_t submissions = 0;
+  uint64_t completions = 0;
+  uint64_t errors = 0;
+  uint64_t cancelled = 0;
+  uint64_t dropped = 0;
+  uint64_t bytes = 0;
+  uint64_t kernel_entries = 0;
+  // Completions that named a slot of a former life.
+  uint64_t stale = 0;
+  std::array<uint64_t, kOperationKinds> completions_by_operation{};
+  LatencyHistogram latency;
+
+  void Add(const LaneCounters &other);
+};
+
+class Lane {
+public:
+  struct Options {
+    KernelRing::Options kernel;
+    bool one_thread = false;
+    bool nosignal_writes = false;
+    // Both outlive the lane.
+    FileWorkers *workers = nullptr;
+    IpcExchange *exchange = nullptr;
+  };
+
+  static absl::StatusOr<std::unique_ptr<Lane>> Create(const Options &options);
+  ~Lane();
+  Lane(const Lane &) = delete;
+  Lane &operator=(const Lane &) = delete;
+
+  // Accepts all entries and starts them, or refuses all. `seqs` is as long as
+  // `entries`, or empty.
+  absl::Status Accept(BoundRing &ring,
+                      absl::Span<SyscallSubmissionEntry> entries,
+                      absl::Span<Seq> seqs);
+
+  // The loop: starts what may start, submits, collects results, places
+  // completions, until there is nothing left to do now.
+  void Drive();
+
+  // Whether a wait must not come before the next run of the loop: something has
+  // to be told to the workers or judged by its timing.
+  bool MustDriveFirst() const {
+    return first_new_job_ != nullptr || reads_under_way_ > 0 || !ready_.empty();
+  }
+
+  // Waits until `waiter` has an outcome or the clock has reached `deadline_ns`.
+  // Releases the lock meanwhile.
+  void Await(class LaneLock &lock, Waiter &waiter, int64_t deadline_ns);
+
+  // Asks one entry to stop; it may be completed when this returns.
+  void RequestCancel(Slot &slot);
+  // Asks all entries of a ring to stop: how many.
+  size_t RequestCancelAll(BoundRing &ring);
+
+  // Ends what an entry that can no longer be waited for leaves behind, and says
+  // what it was.
+  std::string Abandon(Slot &slot);
+
+  // Moves a completed slot's content to `out` and frees it. The slot is in no
+  // queue.
+  void Deliver(Slot *slot, SyscallCompletionEntry &out);
+  // Disposes of a completion that nobody will read: an fd in it is closed.
+  void Discard(Slot *slot);
+
+  // Tells all waiters of a ring that it is gone.
+  void DismissWaiters(BoundRing &ring);
+  // Nothing of the lane names the ring any more.
+  void Forget(BoundRing &ring);
+
+  // A worker has finished a job. Any thread, no lock.
+  void PostFromWorker(FileJob *job);
+  // A message has been sent or has arrived.
+  void CompleteIpc(IpcDelivery delivery);
+
+  // Ends the lane's own traffic with the kernel. False: something is still
+  // under way and the lane must be leaked.
+  bool Close();
+
+  size_t live_slots() const { return slots_.live(); }
+  const LaneCounters &counters() const { return counters_; }
+  const KernelRing &kernel() const { return *kernel_; }
+  bool one_thread() const { return options_.one_thread; }
+
+private:
+  friend class LaneLock;
+
+  Lane(const Options &options, std::unique_ptr<KernelRing> kernel, int wake_fd);
+
+  // Starting.
+  void StartQueued(BoundRing &ring);
+  void Begin(Slot &slot);
+  void BeginKernelStep(Slot &slot);
+  void BeginLseek(Slot &slot);
+  void BeginJob(Slot &slot);
+  void BeginIpc(Slot &slot);
+  void Resume(Slot &slot);
+  void StartWaiting();
+  void AddNewJobs();
+  void Submit();
+
+  // Ending.
+  size_t Collect();
+  void OnResult(const KernelRing::Result &result);
+  void OnStep(Slot &slot, StepResult step);
+  size_t CollectFromWorkers();
+  void OnJobDone(FileJob &job);
+  void Finish(Slot &slot);
+  void Count(const Slot &slot);
+  void Place(BoundRing &ring, Slot &slot);
+  void Drop(Slot *slot);
+  void CancelInKernel(Slot &slot);
+
+  // Waiting.
+  void Lead(LaneLock &lock, Waiter &waiter, int64_t timeout_ns);
+  void Satisfy(Waiter &waiter, Waiter::Outcome outcome);
+  void ArmWakeUp();
+  void WakeLeader();
+  void RingBell();
+  BoundRing &RingOf(const Slot &slot) const {
+    return static_cast<BoundRing &>(*slot.ring);
+  }
+
+  const Options options_;
+  std::mutex mutex_;
+  SlotTable slots_;
+  ResultBuffers buffers_;
+  // After the slots and the buffers: the kernel lets go of them before they are
+  // freed.
+  std::unique_ptr<KernelRing> kernel_;
+  OperationContext context_;
+  WholeFileRouter router_;
+  LaneCounters counters_;
+  // The time of the batch that is being handled: one look at the clock serves
+  // all of it.
+  int64_t now_ns_ = 0;
+  // Counts the runs of the loop: a chain that ends in the run that began it was
+  // executed within the kernel entry.
+  uint32_t drive_ = 0;
+  size_t reads_under_way_ = 0;
+
+  // Entries that have their turn but found no room in the submission queue, or
+  // were let go by PositionOrder.
+  std::vector<Slot *> ready_;
+  // Rings of which an entry ended while others wait to be started.
+  std::vector<BoundRing *> wants_start_;
+  // Messages for entries of whichever lane, delivered when the lock is given
+  // up.
+  std::vector<IpcDelivery> outbox_;
+
+  LaneWaiters waiters_;
+  Waiter *leader_ = nullptr;
+
+  // The wake-up: a read of wake_fd_ in the kernel ring. wake_value_ must stay
+  // valid until it has completed.
+  const int wake_fd_;
+  uint64_t wake_value_ = 0;
+  bool wake_armed_ = false;
+  // Whether the leader is in the kernel, or on its way there, and has to be
+  // woken.
+  std::atomic<bool> sleeping_{false};
+
+  // Jobs made since the workers were last told, linked by `next`.
+  FileJob *first_new_job_ = nullptr;
+  FileJob *last_new_job_ = nullptr;
+  size_t new_jobs_ = 0;
+  size_t jobs_under_way_ = 0;
+  // Finished jobs, last first.
+  std::atomic<FileJob *> finished_jobs_{nullptr};
+};
+
+// Holds a lane's lock and delivers, when it gives it up, the messages that were
+// sent meanwhile.
+class LaneLock {
+public:
+  LaneLock() = default;
+  explicit LaneLock(Lane &lane) { Lock(lane); }
+  ~LaneLock() {
+    if (lane_ != nullptr)
+      Unlock();
+  }
+  LaneLock(const LaneLock &) = delete;
+  LaneLock &operator=(const LaneLock &) = delete;
+
+  void Lock(Lane &lane) {
+    if (!lane.options_.one_thread)
+      lane.mutex_.lock();
+    lane_ = &lane;
+  }
+  void Unlock();
+  Lane *lane() const { return lane_; }
+
+private:
+  friend class Lane;
+  void Sleep(std::condition_variable &condition, int64_t deadline_ns);
+
+  Lane *lane_ = nullptr;
+};
+
+// CLOCK_MONOTONIC in nanoseconds: the clock of every deadline and latency.
+int64_t MonotonicNanos();
+// `begin_ns` plus `duration`, the far end of the clock for
+// absl::InfiniteDuration().
+int64_t DeadlineAfter(int64_t begin_ns, absl::Duration duration);
+
+} // namespace agentos
+
+#endif // AGENTOS_EXECUTOR_LANE_H_

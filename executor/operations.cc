@@ -1,0 +1,198 @@
+#include "agentos/executor/operations.h"
+
+#include <poll.h>
+#include <sys/socket.h>
+
+#include <array>
+#include <cerrno>
+
+#include "agentos/executor/operation_steps.h"
+
+namespace agentos {
+
+using namespace executor_internal; // The private half of this very component.
+
+namespace {
+
+// How often a step is begun again without progress before its error goes to the
+// caller. Polling waits in between, so an fd that others drain first does not
+// come near it.
+constexpr uint8_t kMostRetries = 200;
+
+// In the order of OperationKind. Operations without a row never come here: they
+// are executed by a worker, a mailbox or inline.
+constexpr std::array<Steps, kOperationKinds> kSteps = {{
+    {},
+    {FillNop, EndValue},
+    {},
+    {},
+    {FillOpen, EndValue},
+    {FillClose, EndClose},
+    {FillRead, EndRead},
+    {FillWrite, EndWrite},
+    {FillFsync, EndValue},
+    {},
+    {FillSend, EndSend},
+    {FillRecv, EndRead},
+    {FillAccept, EndAccept},
+    {FillConnect, EndConnect},
+    {FillSendTo, EndSendTo},
+    {FillRecvFrom, EndRecvFrom},
+    {},
+    {},
+}};
+
+const Steps &StepsOf(OperationKind kind) {
+  return kSteps[static_cast<size_t>(kind)];
+}
+
+bool WaitsForOutput(OperationKind kind) {
+  return kind == OperationKind::kWrite || kind == OperationKind::kSend ||
+         kind == OperationKind::kSendTo || kind == OperationKind::kConnect;
+}
+
+int CallerFlags(const Operation &operation) {
+  if (const auto *op = std::get_if<operation::Send>(&operation))
+    return op->flags;
+  if (const auto *op = std::get_if<operation::Recv>(&operation))
+    return op->flags;
+  if (const auto *op = std::get_if<operation::SendTo>(&operation))
+    return op->flags;
+  if (const auto *op = std::get_if<operation::RecvFrom>(&operation))
+    return op->flags;
+  return 0;
+}
+
+void FillPoll(const Slot &slot, io_uring_sqe &sqe) {
+  sqe.opcode = IORING_OP_POLL_ADD;
+  sqe.fd = FdOf(slot.entry.operation());
+  sqe.poll32_events = WaitsForOutput(slot.entry.kind()) ? POLLOUT : POLLIN;
+}
+
+StepResult Retry(Slot &slot, int error_number) {
+  if (slot.progress.retries >= kMostRetries)
+    return Fail(slot, error_number);
+  ++slot.progress.retries;
+  return StepResult::kAgain;
+}
+
+// A result that says nothing about the operation yet.
+StepResult EndTransient(Slot &slot, int error_number) {
+  switch (error_number) {
+  case EINTR:
+    return Retry(slot, EINTR);
+  case ECANCELED:
+    // Nobody asked: the thread that submitted it has ended and the kernel took
+    // its work back.
+    return Retry(slot, ECANCELED);
+  default:
+    if ((CallerFlags(slot.entry.operation()) & MSG_DONTWAIT) != 0) {
+      // What a non-blocking call has moved before it would wait is its result.
+      return slot.value > 0 ? StepResult::kDone : Fail(slot, error_number);
+    }
+    slot.progress.phase = kPhasePoll;
+    return Retry(slot, error_number);
+  }
+}
+
+bool IsTransient(const Slot &slot, int error_number) {
+  switch (error_number) {
+  case EAGAIN:
+    return FdOf(slot.entry.operation()) >= 0;
+  case EINTR:
+    // close(2) has closed the fd all the same, and a connection goes on being
+    // made.
+    return slot.entry.kind() != OperationKind::kClose &&
+           slot.entry.kind() != OperationKind::kConnect;
+  case ECANCELED:
+    return true;
+  default:
+    return false;
+  }
+}
+
+} // namespace
+
+StepResult BeginStep(OperationContext &context, Slot &slot) {
+  const OperationKind kind = slot.entry.kind();
+  if (kind == OperationKind::kReadFile)
+    return BeginReadFileChain(context, slot);
+  io_uring_sqe *sqe = context.kernel.NextSqe();
+  if (sqe == nullptr)
+    return StepResult::kNoRoom;
+  sqe->user_data = EncodeUserData(slot.token(), 0);
+  slot.progress.outstanding = 1;
+  if (slot.progress.phase != kPhaseCall) {
+    FillPoll(slot, *sqe);
+    return StepResult::kWaiting;
+  }
+  const StepResult filled = StepsOf(kind).fill(context, slot, *sqe);
+  if (filled == StepResult::kWaiting) [[likely]] {
+    return filled;
+  }
+  // The entry is taken already: let it do nothing, and let its result find no
+  // slot.
+  *sqe = io_uring_sqe{};
+  sqe->opcode = IORING_OP_NOP;
+  sqe->user_data = EncodeUserData({kNoSlotIndex, 0}, 0);
+  slot.progress.outstanding = 0;
+  return filled;
+}
+
+StepResult EndStep(OperationContext &context, Slot &slot, unsigned member,
+                   int32_t result) {
+  --slot.progress.outstanding;
+  const OperationKind kind = slot.entry.kind();
+  if (kind == OperationKind::kReadFile)
+    return EndReadFileChain(context, slot, member, result);
+  if (result < 0) {
+    if (slot.progress.cancel_requested &&
+        (result == -ECANCELED || result == -EINTR)) {
+      slot.progress.cancelled = true;
+      return StepResult::kDone;
+    }
+    if (IsTransient(slot, -result))
+      return EndTransient(slot, -result);
+  }
+  if (slot.progress.phase == kPhasePoll) {
+    if (result < 0)
+      return Fail(slot, -result);
+    slot.progress.phase = kPhaseCall;
+    return StepResult::kAgain;
+  }
+  return StepsOf(kind).end(slot, result);
+}
+
+namespace executor_internal {
+
+StepResult Continue(Slot &slot, int32_t result, size_t size) {
+  if (result < 0)
+    return Fail(slot, -result);
+  slot.value += result;
+  if (static_cast<size_t>(slot.value) >= size)
+    return StepResult::kDone;
+  if (result == 0)
+    return Fail(slot, EIO);
+  slot.progress.retries = 0;
+  return StepResult::kAgain;
+}
+
+StepResult EndValue(Slot &slot, int32_t result) {
+  if (result < 0)
+    return Fail(slot, -result);
+  slot.value = result;
+  return StepResult::kDone;
+}
+
+StepResult EndRead(Slot &slot, int32_t result) {
+  if (result < 0) {
+    slot.buffer.Reset();
+    return Fail(slot, -result);
+  }
+  slot.value = result;
+  slot.data = Bytes(std::move(slot.buffer), static_cast<size_t>(result));
+  return StepResult::kDone;
+}
+
+} // namespace executor_internal
+} // namespace agentos

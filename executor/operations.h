@@ -1,0 +1,76 @@
+// What each operation asks of the kernel, step by step: the translation between
+// slots and submission entries.
+//
+// BeginStep fills the submission entries of a slot's next step; EndStep hears
+// the result of each and says how it goes on. Here and nowhere else -errno is
+// interpreted, short transfers are continued, and EINTR and EAGAIN are kept
+// from the caller.
+//
+// Thread rule: externally synchronised, as the kernel ring is.
+// Errors: an errno lands in Slot::error; the step then answers kDone.
+//
+//   switch (BeginStep(context, slot)) { ... }
+//   ... later, per result:  switch (EndStep(context, slot, MemberOf(user_data),
+//   value)) { ... }
+
+#ifndef AGENTOS_EXECUTOR_OPERATIONS_H_
+#define AGENTOS_EXECUTOR_OPERATIONS_H_
+
+#include <cstdint>
+
+#include "agentos/executor/kernel_ring.h"
+#include "agentos/executor/result_buffers.h"
+#include "agentos/ring/slot.h"
+
+namespace agentos {
+
+enum class StepResult : uint8_t {
+  // Results are still to come.
+  kWaiting,
+  // Ended: value, data, error and cancelled of the slot say how.
+  kDone,
+  // BeginStep wants to be called (again).
+  kAgain,
+  // The submission queue has no room: submit, then call BeginStep again.
+  kNoRoom,
+  // The kernel chain does not fit this file: execute the operation as plain
+  // calls on a worker.
+  kGeneral,
+};
+
+struct OperationContext {
+  KernelRing &kernel;
+  ResultBuffers &buffers;
+};
+
+// The most submission entries one step takes.
+inline constexpr unsigned kMaxStepEntries = 4;
+
+// How much of a file ReadFile's chain reads into its first buffer; a larger one
+// takes the general path.
+inline constexpr size_t kChainBufferSize = 65536;
+
+StepResult BeginStep(OperationContext &context, Slot &slot);
+StepResult EndStep(OperationContext &context, Slot &slot, unsigned member,
+                   int32_t result);
+
+// user_data as the kernel carries it: generation, slot index, and which member
+// of the slot's step it is.
+inline constexpr uint32_t kSlotIndexBits = 24;
+inline constexpr uint32_t kNoSlotIndex = (1u << kSlotIndexBits) - 1;
+
+inline uint64_t EncodeUserData(SlotToken token, unsigned member) {
+  return (uint64_t{token.generation} << 32) | (uint64_t{token.index} << 8) |
+         member;
+}
+inline SlotToken TokenOf(uint64_t user_data) {
+  return {static_cast<uint32_t>(user_data >> 8) & kNoSlotIndex,
+          static_cast<uint32_t>(user_data >> 32)};
+}
+inline unsigned MemberOf(uint64_t user_data) {
+  return static_cast<unsigned>(user_data & 0xff);
+}
+
+} // namespace agentos
+
+#endif // AGENTOS_EXECUTOR_OPERATIONS_H_

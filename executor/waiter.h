@@ -1,0 +1,101 @@
+// A thread that waits for something of a ring, and the ring as the executor
+// sees it. Private to executor/.
+//
+// Thread rule: guarded by the lock of the ring's lane, except Waiter::wake_up,
+// which is a condition variable on that lock.
+
+#ifndef AGENTOS_EXECUTOR_WAITER_H_
+#define AGENTOS_EXECUTOR_WAITER_H_
+
+#include <atomic>
+#include <condition_variable>
+#include <cstdint>
+
+#include "agentos/executor/position_order.h"
+#include "agentos/ring/completion_ring.h"
+
+namespace agentos {
+
+class Lane;
+class BoundRing;
+
+struct Waiter {
+  enum class For : uint8_t {
+    // The completion of `seq`.
+    kEntry,
+    // At least `count` completions.
+    kCount,
+    // Nothing under way any more.
+    kDrained,
+  };
+  enum class Outcome : uint8_t {
+    kWaiting,
+    kSatisfied,
+    kTakenByAnother,
+    kRingGone
+  };
+
+  For what = For::kCount;
+  Seq seq = 0;
+  size_t count = 0;
+  BoundRing *ring = nullptr;
+
+  Outcome outcome = Outcome::kWaiting;
+  // For kEntry: the completion, handed over the moment it came, out of every
+  // queue.
+  Slot *slot = nullptr;
+  std::condition_variable wake_up;
+
+  // Membership among the ring's and the lane's waiters.
+  Waiter *next_of_ring = nullptr;
+  Waiter *prev_of_ring = nullptr;
+  Waiter *next_of_lane = nullptr;
+  Waiter *prev_of_lane = nullptr;
+};
+
+// A list through one pair of a waiter's links.
+template <Waiter *Waiter::*Next, Waiter *Waiter::*Prev> class WaiterList {
+public:
+  bool empty() const { return head_ == nullptr; }
+  Waiter *front() const { return head_; }
+
+  void PushBack(Waiter *waiter) {
+    waiter->*Prev = tail_;
+    waiter->*Next = nullptr;
+    (tail_ == nullptr ? head_ : tail_->*Next) = waiter;
+    tail_ = waiter;
+  }
+
+  void Remove(Waiter *waiter) {
+    (waiter->*Prev == nullptr ? head_ : waiter->*Prev->*Next) = waiter->*Next;
+    (waiter->*Next == nullptr ? tail_ : waiter->*Next->*Prev) = waiter->*Prev;
+  }
+
+private:
+  Waiter *head_ = nullptr;
+  Waiter *tail_ = nullptr;
+};
+
+using RingWaiters = WaiterList<&Waiter::next_of_ring, &Waiter::prev_of_ring>;
+using LaneWaiters = WaiterList<&Waiter::next_of_lane, &Waiter::prev_of_lane>;
+
+// A process's ring bound to the lane that drives it. Its memory is never given
+// back while the executor lives, only reused, so that a caller may look at one
+// without holding a lock; what it finds is settled under the lane's lock.
+class BoundRing : public SyscallCompletionRing {
+public:
+  enum class Life : uint8_t { kUnused, kActive, kClosing };
+
+  explicit BoundRing(Lane *first_lane) : lane(first_lane) {}
+
+  std::atomic<Lane *> lane;
+  Life life = Life::kUnused;
+  // Whether it is among the rings that the lane will start more entries of.
+  bool wants_start = false;
+  RingWaiters waiters;
+  PositionOrder positions;
+};
+
+} // namespace agentos
+
+#endif // AGENTOS_EXECUTOR_WAITER_H_

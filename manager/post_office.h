@@ -1,0 +1,89 @@
+// The mailboxes of a manager's processes: messages between two of them, in
+// order and bounded.
+//
+// A message is in its mailbox when the IpcSend completes. Messages of one
+// sender arrive in the order in which they were sent; a full mailbox makes
+// senders wait, in order. The bytes move from entry to completion without a
+// copy.
+//
+// Thread rule: any thread; one lock, held for moments, under which nothing is
+// called. Errors, as errno of the entry: ESRCH no such process; EPIPE it went
+// away; EMSGSIZE the message is larger than the mailbox, or than what IpcRecv
+// asked for (it then stays).
+//
+//   office.Open(7, ring_options);
+//   office.Send(party, /*from=*/3, /*to=*/7, std::move(data), deliveries);
+
+#ifndef AGENTOS_MANAGER_POST_OFFICE_H_
+#define AGENTOS_MANAGER_POST_OFFICE_H_
+
+#include <cstddef>
+#include <deque>
+#include <memory>
+#include <mutex>
+#include <vector>
+
+#include "absl/container/flat_hash_map.h"
+#include "agentos/executor/ipc_exchange.h"
+#include "agentos/ring/bytes.h"
+#include "agentos/ring/ring_options.h"
+#include "agentos/ring/types.h"
+
+namespace agentos {
+
+class PostOffice final : public IpcExchange {
+public:
+  // A process may be written to. The limits of its mailbox are in the options.
+  void Open(Pid pid, const RingOptions &options);
+  // It may not any more: what lies in the mailbox is lost, who waits to send
+  // gets EPIPE, who waits to receive is cancelled elsewhere.
+  void Close(Pid pid, std::vector<IpcDelivery> &deliveries);
+
+  void Send(IpcParty sender, Pid from, Pid to, Bytes data,
+            std::vector<IpcDelivery> &deliveries) override;
+  void Receive(IpcParty receiver, Pid pid, size_t size,
+               std::vector<IpcDelivery> &deliveries) override;
+  bool Withdraw(IpcParty party, Pid mailbox,
+                std::vector<IpcDelivery> &deliveries) override;
+
+private:
+  struct Message {
+    Pid from;
+    Bytes data;
+  };
+  struct WaitingSend {
+    IpcParty party;
+    Message message;
+  };
+  struct WaitingReceive {
+    IpcParty party;
+    size_t size;
+  };
+  struct Mailbox {
+    std::deque<Message> messages;
+    size_t bytes = 0;
+    std::deque<WaitingSend> senders;
+    std::deque<WaitingReceive> receivers;
+  };
+  struct Address {
+    size_t max_messages;
+    size_t max_bytes;
+    // Made at the first use: most processes never get a letter.
+    std::unique_ptr<Mailbox> mailbox;
+  };
+
+  Mailbox &MailboxOf(Address &address);
+  static bool HasRoom(const Address &address, size_t size);
+  // Gives a message to whoever waits for one; false when nobody does.
+  static bool HandOver(Mailbox &mailbox, Message &message,
+                       std::vector<IpcDelivery> &deliveries);
+  // Lets waiting senders in as far as there is room.
+  static void Admit(Address &address, std::vector<IpcDelivery> &deliveries);
+
+  std::mutex mutex_;
+  absl::flat_hash_map<Pid, Address> addresses_;
+};
+
+} // namespace agentos
+
+#endif // AGENTOS_MANAGER_POST_OFFICE_H_

@@ -1,0 +1,68 @@
+#include "agentos/ring/operation.h"
+
+#include <array>
+
+namespace agentos {
+
+namespace {
+
+struct Traits {
+  absl::string_view name;
+  bool io_bound;
+  bool batchable;
+};
+
+// In the order of Operation.
+constexpr std::array<Traits, kOperationKinds> kTraits = {{
+    {"None", false, false},
+    {"Nop", false, true},
+    {"ReadFile", true, true},
+    {"WriteFile", true, true},
+    {"Open", true, true},
+    {"Close", false, true},
+    {"Read", true, true},
+    {"Write", true, true},
+    {"Fsync", true, true},
+    {"Lseek", false, false},
+    {"Send", true, true},
+    {"Recv", true, true},
+    {"Accept", true, true},
+    {"Connect", true, true},
+    {"SendTo", true, true},
+    {"RecvFrom", true, true},
+    {"IpcSend", true, false},
+    {"IpcRecv", true, false},
+}};
+
+const Traits &TraitsOf(OperationKind kind) {
+  return kTraits[static_cast<size_t>(kind)];
+}
+
+} // namespace
+
+absl::string_view OperationName(OperationKind kind) {
+  return TraitsOf(kind).name;
+}
+absl::string_view OperationName(const Operation &operation) {
+  return OperationName(KindOf(operation));
+}
+bool IsIoBound(const Operation &operation) {
+  return TraitsOf(KindOf(operation)).io_bound;
+}
+bool IsBatchable(const Operation &operation) {
+  return TraitsOf(KindOf(operation)).batchable;
+}
+
+int FdOf(const Operation &operation) {
+  return std::visit(
+      [](const auto &op) {
+        if constexpr (requires { op.fd; }) {
+          return op.fd;
+        } else {
+          return -1;
+        }
+      },
+      operation);
+}
+
+} // namespace agentos

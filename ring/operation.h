@@ -1,0 +1,198 @@
+// What an entry asks for: one struct per operation with the operands of its
+// system call, held in a std::variant.
+//
+// The structs are plain values. Their operands are checked when the entry is
+// submitted (entry_validation.h), not when it is made.
+//
+// Thread rule: values; free to use from any thread, one thread at a time per
+// object.
+
+#ifndef AGENTOS_RING_OPERATION_H_
+#define AGENTOS_RING_OPERATION_H_
+
+#include <sys/types.h>
+
+#include <cstddef>
+#include <cstdint>
+#include <string>
+#include <variant>
+
+#include "absl/strings/string_view.h"
+#include "agentos/ring/bytes.h"
+#include "agentos/ring/types.h"
+
+namespace agentos {
+
+namespace operation {
+
+// No operation: an entry that was default-constructed or moved from. Never
+// accepted.
+struct None {};
+
+// Completes with 0. Measures what an entry costs by itself.
+struct Nop {};
+
+// The whole content of the file at `path`; value() = bytes.
+struct ReadFile {
+  std::string path;
+};
+
+// Makes or truncates the file at `path` (mode 0644 and the umask) and writes
+// all of `data`; value() = bytes.
+struct WriteFile {
+  std::string path;
+  Bytes data;
+};
+
+// open(2), close-on-exec added; value() = fd.
+struct Open {
+  std::string path;
+  int flags = 0;
+  mode_t mode = 0;
+};
+
+// close(2).
+struct Close {
+  int fd = -1;
+};
+
+// pread(2), or read(2) with kCurrentPosition; value() = bytes.
+struct Read {
+  int fd = -1;
+  size_t size = 0;
+  int64_t offset = kCurrentPosition;
+};
+
+// pwrite(2), or write(2) with kCurrentPosition, until everything is written;
+// value() = bytes.
+struct Write {
+  int fd = -1;
+  Bytes data;
+  int64_t offset = kCurrentPosition;
+};
+
+// fsync(2).
+struct Fsync {
+  int fd = -1;
+};
+
+// lseek(2); value() = the new offset. The one operation that io_uring has no
+// opcode for: it runs inline when it is started.
+struct Lseek {
+  int fd = -1;
+  int64_t offset = 0;
+  int whence = 0;
+};
+
+// send(2) until everything is sent; value() = bytes.
+struct Send {
+  int fd = -1;
+  Bytes data;
+  int flags = 0;
+};
+
+// recv(2); value() = bytes, 0 at the end of the stream.
+struct Recv {
+  int fd = -1;
+  size_t size = 0;
+  int flags = 0;
+};
+
+// accept4(2), close-on-exec; value() = fd, peer_address() = the other side.
+struct Accept {
+  int fd = -1;
+};
+
+// connect(2) to a numeric address (socket_address.h).
+struct Connect {
+  int fd = -1;
+  std::string address;
+};
+
+// sendto(2); value() = bytes.
+struct SendTo {
+  int fd = -1;
+  Bytes data;
+  std::string address;
+  int flags = 0;
+};
+
+// recvfrom(2); value() = bytes, peer_address() = the sender.
+struct RecvFrom {
+  int fd = -1;
+  size_t size = 0;
+  int flags = 0;
+};
+
+// Puts one message into the mailbox of another process of this manager; value()
+// = bytes.
+struct IpcSend {
+  Pid target = 0;
+  Bytes data;
+};
+
+// Takes the oldest message out of this process's mailbox; value() = bytes,
+// peer_address() = "pid:N" of the sender.
+struct IpcRecv {
+  size_t size = 0;
+};
+
+} // namespace operation
+
+using Operation =
+    std::variant<operation::None, operation::Nop, operation::ReadFile,
+                 operation::WriteFile, operation::Open, operation::Close,
+                 operation::Read, operation::Write, operation::Fsync,
+                 operation::Lseek, operation::Send, operation::Recv,
+                 operation::Accept, operation::Connect, operation::SendTo,
+                 operation::RecvFrom, operation::IpcSend, operation::IpcRecv>;
+
+// The alternatives of Operation by name and in its order, for tables and
+// switches.
+enum class OperationKind : uint8_t {
+  kNone,
+  kNop,
+  kReadFile,
+  kWriteFile,
+  kOpen,
+  kClose,
+  kRead,
+  kWrite,
+  kFsync,
+  kLseek,
+  kSend,
+  kRecv,
+  kAccept,
+  kConnect,
+  kSendTo,
+  kRecvFrom,
+  kIpcSend,
+  kIpcRecv,
+};
+inline constexpr size_t kOperationKinds = std::variant_size_v<Operation>;
+static_assert(kOperationKinds ==
+              static_cast<size_t>(OperationKind::kIpcRecv) + 1);
+
+inline OperationKind KindOf(const Operation &operation) {
+  return static_cast<OperationKind>(operation.index());
+}
+
+// "ReadFile", "Send", ...: the name as the factory of SyscallSubmissionEntry
+// spells it.
+absl::string_view OperationName(OperationKind kind);
+absl::string_view OperationName(const Operation &operation);
+
+// Whether its time goes to a device, a file system or a peer rather than to the
+// processor.
+bool IsIoBound(const Operation &operation);
+
+// Whether many of them gain by sharing one kernel entry: all that the kernel
+// executes.
+bool IsBatchable(const Operation &operation);
+
+// The fd it works on, -1 where it has none.
+int FdOf(const Operation &operation);
+
+} // namespace agentos
+
+#endif // AGENTOS_RING_OPERATION_H_
