@@ -35,6 +35,6 @@ struct ExecutorInfo {
   std::string reason;
 };
 
-} // namespace agentos
+}  // namespace agentos
 
-#endif // AGENTOS_EXECUTOR_EXECUTOR_INFO_H_
+#endif  // AGENTOS_EXECUTOR_EXECUTOR_INFO_H_

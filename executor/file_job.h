@@ -19,17 +19,17 @@ namespace agentos {
 class Lane;
 
 struct FileJob : FileWorkers::Job {
-  Lane *lane = nullptr;
+  Lane* lane = nullptr;
   // Pinned while the job is under way: the worker reads its entry.
-  Slot *slot = nullptr;
+  Slot* slot = nullptr;
   size_t max_file_size = 0;
   PooledBuffer first_buffer;
 
   FileCallResult result;
   int64_t duration_ns = 0;
-  FileJob *next_finished = nullptr;
+  FileJob* next_finished = nullptr;
 };
 
-} // namespace agentos
+}  // namespace agentos
 
-#endif // AGENTOS_EXECUTOR_FILE_JOB_H_
+#endif  // AGENTOS_EXECUTOR_FILE_JOB_H_

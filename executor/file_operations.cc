@@ -18,10 +18,9 @@ namespace {
 // Where the kernel cannot be told to leave SIGPIPE out: a socket is written
 // with send, a pipe by the kernel's own worker thread, whose signals reach
 // nobody.
-void AvoidSigpipe(int fd, io_uring_sqe &sqe) {
+void AvoidSigpipe(int fd, io_uring_sqe& sqe) {
   struct stat status {};
-  if (fstat(fd, &status) != 0)
-    return;
+  if (fstat(fd, &status) != 0) return;
   if (S_ISSOCK(status.st_mode)) {
     sqe.opcode = IORING_OP_SEND;
     sqe.off = 0;
@@ -31,20 +30,17 @@ void AvoidSigpipe(int fd, io_uring_sqe &sqe) {
   }
 }
 
-} // namespace
+}  // namespace
 
-StepResult FillNop(OperationContext & /*context*/, Slot & /*slot*/,
-                   io_uring_sqe &sqe) {
+StepResult FillNop(OperationContext& /*context*/, Slot& /*slot*/, io_uring_sqe& sqe) {
   sqe.opcode = IORING_OP_NOP;
   return StepResult::kWaiting;
 }
 
-StepResult FillRead(OperationContext &context, Slot &slot, io_uring_sqe &sqe) {
-  const auto &op = As<operation::Read>(slot);
-  if (!slot.buffer)
-    slot.buffer = context.buffers.Acquire(op.size);
-  if (!slot.buffer)
-    return Fail(slot, ENOMEM);
+StepResult FillRead(OperationContext& context, Slot& slot, io_uring_sqe& sqe) {
+  const auto& op = As<operation::Read>(slot);
+  if (!slot.buffer) slot.buffer = context.buffers.Acquire(op.size);
+  if (!slot.buffer) return Fail(slot, ENOMEM);
   PointAtBuffer(slot.buffer, sqe);
   sqe.fd = op.fd;
   sqe.addr = AddressOf(slot.buffer.data());
@@ -53,16 +49,13 @@ StepResult FillRead(OperationContext &context, Slot &slot, io_uring_sqe &sqe) {
   return StepResult::kWaiting;
 }
 
-StepResult FillWrite(OperationContext &context, Slot &slot, io_uring_sqe &sqe) {
-  const auto &op = As<operation::Write>(slot);
+StepResult FillWrite(OperationContext& context, Slot& slot, io_uring_sqe& sqe) {
+  const auto& op = As<operation::Write>(slot);
   sqe.opcode = IORING_OP_WRITE;
   sqe.fd = op.fd;
   sqe.addr = AddressOf(op.data.data() + slot.value);
-  sqe.len =
-      static_cast<uint32_t>(op.data.size() - static_cast<size_t>(slot.value));
-  sqe.off = static_cast<uint64_t>(op.offset == kCurrentPosition
-                                      ? kCurrentPosition
-                                      : op.offset + slot.value);
+  sqe.len = static_cast<uint32_t>(op.data.size() - static_cast<size_t>(slot.value));
+  sqe.off = static_cast<uint64_t>(op.offset == kCurrentPosition ? kCurrentPosition : op.offset + slot.value);
   if (context.kernel.has_nosignal_writes()) {
     sqe.rw_flags = RWF_NOSIGNAL;
   } else {
@@ -71,13 +64,10 @@ StepResult FillWrite(OperationContext &context, Slot &slot, io_uring_sqe &sqe) {
   return StepResult::kWaiting;
 }
 
-StepResult EndWrite(Slot &slot, int32_t result) {
-  return Continue(slot, result, As<operation::Write>(slot).data.size());
-}
+StepResult EndWrite(Slot& slot, int32_t result) { return Continue(slot, result, As<operation::Write>(slot).data.size()); }
 
-StepResult FillOpen(OperationContext & /*context*/, Slot &slot,
-                    io_uring_sqe &sqe) {
-  const auto &op = As<operation::Open>(slot);
+StepResult FillOpen(OperationContext& /*context*/, Slot& slot, io_uring_sqe& sqe) {
+  const auto& op = As<operation::Open>(slot);
   sqe.opcode = IORING_OP_OPENAT;
   sqe.fd = AT_FDCWD;
   sqe.addr = AddressOf(op.path.c_str());
@@ -86,8 +76,7 @@ StepResult FillOpen(OperationContext & /*context*/, Slot &slot,
   return StepResult::kWaiting;
 }
 
-StepResult FillClose(OperationContext & /*context*/, Slot &slot,
-                     io_uring_sqe &sqe) {
+StepResult FillClose(OperationContext& /*context*/, Slot& slot, io_uring_sqe& sqe) {
   sqe.opcode = IORING_OP_CLOSE;
   sqe.fd = As<operation::Close>(slot).fd;
   return StepResult::kWaiting;
@@ -95,15 +84,12 @@ StepResult FillClose(OperationContext & /*context*/, Slot &slot,
 
 // Interrupted or not, the fd is closed: trying again could close somebody
 // else's.
-StepResult EndClose(Slot &slot, int32_t result) {
-  return EndValue(slot, result == -EINTR ? 0 : result);
-}
+StepResult EndClose(Slot& slot, int32_t result) { return EndValue(slot, result == -EINTR ? 0 : result); }
 
-StepResult FillFsync(OperationContext & /*context*/, Slot &slot,
-                     io_uring_sqe &sqe) {
+StepResult FillFsync(OperationContext& /*context*/, Slot& slot, io_uring_sqe& sqe) {
   sqe.opcode = IORING_OP_FSYNC;
   sqe.fd = As<operation::Fsync>(slot).fd;
   return StepResult::kWaiting;
 }
 
-} // namespace agentos::executor_internal
+}  // namespace agentos::executor_internal

@@ -27,56 +27,45 @@ constexpr absl::Duration kWorkerPatience = absl::Seconds(5);
 bool KernelHasNosignalWrites() {
   constexpr int kRwfNosignal = 0x100;
   int ends[2];
-  if (pipe2(ends, O_CLOEXEC) != 0)
-    return false;
+  if (pipe2(ends, O_CLOEXEC) != 0) return false;
   close(ends[0]);
   char byte = 0;
   const iovec vector = {&byte, 1};
-  const bool knows =
-      pwritev2(ends[1], &vector, 1, -1, kRwfNosignal) < 0 && errno == EPIPE;
+  const bool knows = pwritev2(ends[1], &vector, 1, -1, kRwfNosignal) < 0 && errno == EPIPE;
   close(ends[1]);
   return knows;
 }
 
 absl::Status NoRing(Pid pid) {
-  return absl::NotFoundError(absl::StrCat(
-      "pid ", pid, " has no ring; make one with CreateRing or Submit"));
+  return absl::NotFoundError(absl::StrCat("pid ", pid, " has no ring; make one with CreateRing or Submit"));
 }
 
-absl::Status MoreThanHeld(const BoundRing &ring, size_t min) {
-  return absl::InvalidArgumentError(
-      absl::StrCat("min is ", min, ": the completion queue of pid ", ring.pid(),
-                   " never holds more than ", ring.options().cq_size));
+absl::Status MoreThanHeld(const BoundRing& ring, size_t min) {
+  return absl::InvalidArgumentError(absl::StrCat("min is ", min, ": the completion queue of pid ", ring.pid(),
+                                                 " never holds more than ", ring.options().cq_size));
 }
 
 absl::Status RingGoing(Pid pid) {
-  return absl::FailedPreconditionError(
-      absl::StrCat("the ring of pid ", pid, " is being destroyed"));
+  return absl::FailedPreconditionError(absl::StrCat("the ring of pid ", pid, " is being destroyed"));
 }
 
-} // namespace
+}  // namespace
 
-absl::StatusOr<std::unique_ptr<IoUringExecutor>>
-IoUringExecutor::Create(const Options &options, IpcExchange *exchange) {
+absl::StatusOr<std::unique_ptr<IoUringExecutor>> IoUringExecutor::Create(const Options& options, IpcExchange* exchange) {
   const size_t processors = std::max(1u, std::thread::hardware_concurrency());
-  const size_t threads = options.file_workers == 0
-                             ? std::min(processors, kMostFileWorkers)
-                             : options.file_workers;
+  const size_t threads = options.file_workers == 0 ? std::min(processors, kMostFileWorkers) : options.file_workers;
   auto workers = std::make_unique<FileWorkers>(threads);
 
   Lane::Options lane_options;
-  lane_options.kernel.entries =
-      static_cast<unsigned>(options.kernel_ring_entries);
-  lane_options.kernel.single_issuer =
-      options.threading == Threading::kOneThread;
+  lane_options.kernel.entries = static_cast<unsigned>(options.kernel_ring_entries);
+  lane_options.kernel.single_issuer = options.threading == Threading::kOneThread;
   lane_options.one_thread = options.threading == Threading::kOneThread;
   lane_options.nosignal_writes = KernelHasNosignalWrites();
   lane_options.workers = workers.get();
   lane_options.exchange = exchange;
 
   size_t count = options.kernel_rings == 0 ? processors : options.kernel_rings;
-  if (options.threading == Threading::kOneThread)
-    count = 1;
+  if (options.threading == Threading::kOneThread) count = 1;
   std::vector<std::unique_ptr<Lane>> lanes;
   while (lanes.size() < count) {
     absl::StatusOr<std::unique_ptr<Lane>> lane = Lane::Create(lane_options);
@@ -84,30 +73,25 @@ IoUringExecutor::Create(const Options &options, IpcExchange *exchange) {
       lanes.push_back(*std::move(lane));
       continue;
     }
-    if (lanes.empty())
-      return lane.status();
+    if (lanes.empty()) return lane.status();
     // Fewer than wished for is slower for many threads, and still right.
     break;
   }
-  return std::unique_ptr<IoUringExecutor>(
-      new IoUringExecutor(options, std::move(workers), std::move(lanes)));
+  return std::unique_ptr<IoUringExecutor>(new IoUringExecutor(options, std::move(workers), std::move(lanes)));
 }
 
-IoUringExecutor::IoUringExecutor(const Options &options,
-                                 std::unique_ptr<FileWorkers> workers,
+IoUringExecutor::IoUringExecutor(const Options& options, std::unique_ptr<FileWorkers> workers,
                                  std::vector<std::unique_ptr<Lane>> lanes)
-    : options_(options), workers_(std::move(workers)),
-      lanes_(std::move(lanes)) {}
+    : options_(options), workers_(std::move(workers)), lanes_(std::move(lanes)) {}
 
 IoUringExecutor::~IoUringExecutor() = default;
 
-BoundRing *IoUringExecutor::MakeRing(Pid pid, const RingOptions &options) {
-  BoundRing *ring = nullptr;
+BoundRing* IoUringExecutor::MakeRing(Pid pid, const RingOptions& options) {
+  BoundRing* ring = nullptr;
   {
     std::lock_guard<std::mutex> lock(rings_mutex_);
     if (free_rings_.empty()) {
-      rings_.push_back(std::make_unique<BoundRing>(
-          lanes_[rings_.size() % lanes_.size()].get()));
+      rings_.push_back(std::make_unique<BoundRing>(lanes_[rings_.size() % lanes_.size()].get()));
       ring = rings_.back().get();
     } else {
       ring = free_rings_.back();
@@ -120,30 +104,25 @@ BoundRing *IoUringExecutor::MakeRing(Pid pid, const RingOptions &options) {
   return ring;
 }
 
-void IoUringExecutor::ReleaseRing(BoundRing *ring) {
+void IoUringExecutor::ReleaseRing(BoundRing* ring) {
   std::lock_guard<std::mutex> lock(rings_mutex_);
   free_rings_.push_back(ring);
 }
 
-Lane *IoUringExecutor::LaneOfThisProcessor() const {
+Lane* IoUringExecutor::LaneOfThisProcessor() const {
   const int processor = sched_getcpu();
-  return lanes_[processor < 0 ? 0
-                              : static_cast<size_t>(processor) % lanes_.size()]
-      .get();
+  return lanes_[processor < 0 ? 0 : static_cast<size_t>(processor) % lanes_.size()].get();
 }
 
-absl::Status IoUringExecutor::LockRing(LaneLock &lock, BoundRing &ring, Pid pid,
-                                       bool for_submit) {
+absl::Status IoUringExecutor::LockRing(LaneLock& lock, BoundRing& ring, Pid pid, bool for_submit) {
   bool may_move = for_submit && lanes_.size() > 1;
   for (;;) {
-    Lane *lane = ring.lane.load(std::memory_order_acquire);
+    Lane* lane = ring.lane.load(std::memory_order_acquire);
     lock.Lock(*lane);
     if (ring.lane.load(std::memory_order_relaxed) == lane) {
-      if (!may_move || !ring.idle() || !ring.waiters.empty())
-        break;
-      Lane *here = LaneOfThisProcessor();
-      if (here == lane)
-        break;
+      if (!may_move || !ring.idle() || !ring.waiters.empty()) break;
+      Lane* here = LaneOfThisProcessor();
+      if (here == lane) break;
       // Nothing of the ring is on the old lane: the new one takes over with the
       // release of this store.
       ring.lane.store(here, std::memory_order_release);
@@ -151,119 +130,91 @@ absl::Status IoUringExecutor::LockRing(LaneLock &lock, BoundRing &ring, Pid pid,
     }
     lock.Unlock();
   }
-  if (ring.pid() != pid || ring.life == BoundRing::Life::kUnused)
-    return NoRing(pid);
-  return ring.life == BoundRing::Life::kActive ? absl::OkStatus()
-                                               : RingGoing(pid);
+  if (ring.pid() != pid || ring.life == BoundRing::Life::kUnused) return NoRing(pid);
+  return ring.life == BoundRing::Life::kActive ? absl::OkStatus() : RingGoing(pid);
 }
 
-absl::Status IoUringExecutor::Submit(BoundRing &ring, Pid pid,
-                                     absl::Span<SyscallSubmissionEntry> entries,
-                                     absl::Span<Seq> seqs) {
+absl::Status IoUringExecutor::Submit(BoundRing& ring, Pid pid, absl::Span<SyscallSubmissionEntry> entries, absl::Span<Seq> seqs) {
   LaneLock lock;
-  if (absl::Status alive = LockRing(lock, ring, pid, /*for_submit=*/true);
-      !alive.ok())
-    return alive;
-  Lane &lane = *lock.lane();
-  if (absl::Status accepted = lane.Accept(ring, entries, seqs); !accepted.ok())
-    return accepted;
+  if (absl::Status alive = LockRing(lock, ring, pid, /*for_submit=*/true); !alive.ok()) return alive;
+  Lane& lane = *lock.lane();
+  if (absl::Status accepted = lane.Accept(ring, entries, seqs); !accepted.ok()) return accepted;
   lane.Drive();
   return absl::OkStatus();
 }
 
-size_t IoUringExecutor::TakeMany(Lane &lane, BoundRing &ring,
-                                 absl::Span<SyscallCompletionEntry> out) {
+size_t IoUringExecutor::TakeMany(Lane& lane, BoundRing& ring, absl::Span<SyscallCompletionEntry> out) {
   size_t n = 0;
   while (n < out.size()) {
-    Slot *slot = ring.TakeOldest();
-    if (slot == nullptr)
-      break;
+    Slot* slot = ring.TakeOldest();
+    if (slot == nullptr) break;
     lane.Deliver(slot, out[n++]);
   }
   return n;
 }
 
-absl::StatusOr<size_t>
-IoUringExecutor::Reap(BoundRing &ring, Pid pid,
-                      absl::Span<SyscallCompletionEntry> out) {
+absl::StatusOr<size_t> IoUringExecutor::Reap(BoundRing& ring, Pid pid, absl::Span<SyscallCompletionEntry> out) {
   LaneLock lock;
-  if (absl::Status alive = LockRing(lock, ring, pid, /*for_submit=*/false);
-      !alive.ok())
-    return alive;
+  if (absl::Status alive = LockRing(lock, ring, pid, /*for_submit=*/false); !alive.ok()) return alive;
   lock.lane()->Drive();
   return TakeMany(*lock.lane(), ring, out);
 }
 
-absl::StatusOr<size_t> IoUringExecutor::CountCompleted(BoundRing &ring,
-                                                       Pid pid) {
+absl::StatusOr<size_t> IoUringExecutor::CountCompleted(BoundRing& ring, Pid pid) {
   LaneLock lock;
-  if (absl::Status alive = LockRing(lock, ring, pid, /*for_submit=*/false);
-      !alive.ok())
-    return alive;
+  if (absl::Status alive = LockRing(lock, ring, pid, /*for_submit=*/false); !alive.ok()) return alive;
   lock.lane()->Drive();
   return ring.completed().size();
 }
 
-absl::StatusOr<SyscallCompletionEntry>
-IoUringExecutor::WaitOne(BoundRing &ring, Pid pid, Seq seq,
-                         int64_t deadline_ns) {
+absl::StatusOr<SyscallCompletionEntry> IoUringExecutor::WaitOne(BoundRing& ring, Pid pid, Seq seq, int64_t deadline_ns) {
   LaneLock lock;
-  if (absl::Status alive = LockRing(lock, ring, pid, /*for_submit=*/false);
-      !alive.ok())
-    return alive;
-  Lane &lane = *lock.lane();
-  if (ring.completed().empty())
-    lane.Drive();
+  if (absl::Status alive = LockRing(lock, ring, pid, /*for_submit=*/false); !alive.ok()) return alive;
+  Lane& lane = *lock.lane();
+  if (ring.completed().empty()) lane.Drive();
 
   using Whereabouts = SyscallCompletionRing::Whereabouts;
-  Slot *slot = nullptr;
+  Slot* slot = nullptr;
   Whereabouts where = ring.Find(seq, &slot);
   if (where == Whereabouts::kInFlight || where == Whereabouts::kQueued) {
     lane.Drive();
     where = ring.Find(seq, &slot);
   }
   switch (where) {
-  case Whereabouts::kUnknown:
-    return absl::NotFoundError(absl::StrCat("entry ", seq, " of pid ", pid,
-                                            " is unknown or was reaped"));
-  case Whereabouts::kDropped:
-    return absl::DataLossError(
-        absl::StrCat("the completion of entry ", seq, " of pid ", pid,
-                     " was dropped by a full completion queue; reap sooner, "
-                     "use a larger cq_size or "
-                     "OverflowPolicy::kBackpressure"));
-  case Whereabouts::kCompleted:
-    ring.Take(slot);
-    break;
-  case Whereabouts::kQueued:
-  case Whereabouts::kInFlight: {
-    Waiter waiter;
-    waiter.what = Waiter::For::kEntry;
-    waiter.seq = seq;
-    waiter.ring = &ring;
-    lane.Await(lock, waiter, deadline_ns);
-    if (waiter.outcome == Waiter::Outcome::kRingGone)
-      return RingGoing(pid);
-    if (waiter.outcome == Waiter::Outcome::kTakenByAnother) {
-      return absl::NotFoundError(absl::StrCat("entry ", seq, " of pid ", pid,
-                                              " was taken by another waiter"));
+    case Whereabouts::kUnknown:
+      return absl::NotFoundError(absl::StrCat("entry ", seq, " of pid ", pid, " is unknown or was reaped"));
+    case Whereabouts::kDropped:
+      return absl::DataLossError(absl::StrCat("the completion of entry ", seq, " of pid ", pid,
+                                              " was dropped by a full completion queue; reap sooner, "
+                                              "use a larger cq_size or "
+                                              "OverflowPolicy::kBackpressure"));
+    case Whereabouts::kCompleted:
+      ring.Take(slot);
+      break;
+    case Whereabouts::kQueued:
+    case Whereabouts::kInFlight: {
+      Waiter waiter;
+      waiter.what = Waiter::For::kEntry;
+      waiter.seq = seq;
+      waiter.ring = &ring;
+      lane.Await(lock, waiter, deadline_ns);
+      if (waiter.outcome == Waiter::Outcome::kRingGone) return RingGoing(pid);
+      if (waiter.outcome == Waiter::Outcome::kTakenByAnother) {
+        return absl::NotFoundError(absl::StrCat("entry ", seq, " of pid ", pid, " was taken by another waiter"));
+      }
+      if (waiter.outcome == Waiter::Outcome::kWaiting) {
+        return absl::DeadlineExceededError(absl::StrCat("entry ", seq, " of pid ", pid, " is still under way"));
+      }
+      slot = waiter.slot;
+      break;
     }
-    if (waiter.outcome == Waiter::Outcome::kWaiting) {
-      return absl::DeadlineExceededError(
-          absl::StrCat("entry ", seq, " of pid ", pid, " is still under way"));
-    }
-    slot = waiter.slot;
-    break;
-  }
   }
   SyscallCompletionEntry done;
   lane.Deliver(slot, done);
   return done;
 }
 
-absl::StatusOr<size_t> IoUringExecutor::AwaitInRing(LaneLock &lock,
-                                                    BoundRing &ring, size_t min,
-                                                    int64_t deadline_ns) {
+absl::StatusOr<size_t> IoUringExecutor::AwaitInRing(LaneLock& lock, BoundRing& ring, size_t min, int64_t deadline_ns) {
   const Pid pid = ring.pid();
   while (ring.completed().size() < min) {
     Waiter waiter;
@@ -271,109 +222,80 @@ absl::StatusOr<size_t> IoUringExecutor::AwaitInRing(LaneLock &lock,
     waiter.count = min;
     waiter.ring = &ring;
     lock.lane()->Await(lock, waiter, deadline_ns);
-    if (waiter.outcome == Waiter::Outcome::kRingGone)
-      return RingGoing(pid);
-    if (waiter.outcome == Waiter::Outcome::kWaiting)
-      break;
+    if (waiter.outcome == Waiter::Outcome::kRingGone) return RingGoing(pid);
+    if (waiter.outcome == Waiter::Outcome::kWaiting) break;
   }
   if (ring.completed().empty() && min > 0) {
-    return absl::DeadlineExceededError(absl::StrCat(
-        "no completion for pid ", pid, "; ",
-        ring.in_flight().size() + ring.queued().size(), " under way"));
+    return absl::DeadlineExceededError(
+        absl::StrCat("no completion for pid ", pid, "; ", ring.in_flight().size() + ring.queued().size(), " under way"));
   }
   return ring.completed().size();
 }
 
-absl::StatusOr<size_t> IoUringExecutor::AwaitCount(BoundRing &ring, Pid pid,
-                                                   size_t min,
-                                                   int64_t deadline_ns) {
+absl::StatusOr<size_t> IoUringExecutor::AwaitCount(BoundRing& ring, Pid pid, size_t min, int64_t deadline_ns) {
   LaneLock lock;
-  if (absl::Status alive = LockRing(lock, ring, pid, /*for_submit=*/false);
-      !alive.ok())
-    return alive;
-  if (min > ring.options().cq_size)
-    return MoreThanHeld(ring, min);
+  if (absl::Status alive = LockRing(lock, ring, pid, /*for_submit=*/false); !alive.ok()) return alive;
+  if (min > ring.options().cq_size) return MoreThanHeld(ring, min);
   lock.lane()->Drive();
   return AwaitInRing(lock, ring, min, deadline_ns);
 }
 
-absl::StatusOr<size_t>
-IoUringExecutor::WaitMany(BoundRing &ring, Pid pid, size_t min,
-                          absl::Span<SyscallCompletionEntry> out,
-                          int64_t deadline_ns) {
+absl::StatusOr<size_t> IoUringExecutor::WaitMany(BoundRing& ring, Pid pid, size_t min, absl::Span<SyscallCompletionEntry> out,
+                                                 int64_t deadline_ns) {
   LaneLock lock;
-  if (absl::Status alive = LockRing(lock, ring, pid, /*for_submit=*/false);
-      !alive.ok())
-    return alive;
-  if (min > ring.options().cq_size)
-    return MoreThanHeld(ring, min);
+  if (absl::Status alive = LockRing(lock, ring, pid, /*for_submit=*/false); !alive.ok()) return alive;
+  if (min > ring.options().cq_size) return MoreThanHeld(ring, min);
   lock.lane()->Drive();
   absl::StatusOr<size_t> there = AwaitInRing(lock, ring, min, deadline_ns);
-  if (!there.ok())
-    return there;
+  if (!there.ok()) return there;
   return TakeMany(*lock.lane(), ring, out);
 }
 
-absl::StatusOr<size_t> IoUringExecutor::SubmitAndWait(
-    BoundRing &ring, Pid pid, absl::Span<SyscallSubmissionEntry> entries,
-    absl::Span<Seq> seqs, size_t min, absl::Span<SyscallCompletionEntry> out,
-    int64_t deadline_ns) {
+absl::StatusOr<size_t> IoUringExecutor::SubmitAndWait(BoundRing& ring, Pid pid, absl::Span<SyscallSubmissionEntry> entries,
+                                                      absl::Span<Seq> seqs, size_t min, absl::Span<SyscallCompletionEntry> out,
+                                                      int64_t deadline_ns) {
   LaneLock lock;
-  if (absl::Status alive = LockRing(lock, ring, pid, /*for_submit=*/true);
-      !alive.ok())
-    return alive;
-  if (min > ring.options().cq_size)
-    return MoreThanHeld(ring, min);
-  Lane &lane = *lock.lane();
-  if (absl::Status accepted = lane.Accept(ring, entries, seqs); !accepted.ok())
-    return accepted;
+  if (absl::Status alive = LockRing(lock, ring, pid, /*for_submit=*/true); !alive.ok()) return alive;
+  if (min > ring.options().cq_size) return MoreThanHeld(ring, min);
+  Lane& lane = *lock.lane();
+  if (absl::Status accepted = lane.Accept(ring, entries, seqs); !accepted.ok()) return accepted;
   // The kernel waits and submits in one go unless something has to be started
   // elsewhere first.
-  if (ring.completed().size() >= min || lane.MustDriveFirst())
-    lane.Drive();
+  if (ring.completed().size() >= min || lane.MustDriveFirst()) lane.Drive();
   absl::StatusOr<size_t> there = AwaitInRing(lock, ring, min, deadline_ns);
-  if (!there.ok())
-    return there;
+  if (!there.ok()) return there;
   return TakeMany(lane, ring, out);
 }
 
-absl::Status IoUringExecutor::Cancel(BoundRing &ring, Pid pid, Seq seq) {
+absl::Status IoUringExecutor::Cancel(BoundRing& ring, Pid pid, Seq seq) {
   LaneLock lock;
-  if (absl::Status alive = LockRing(lock, ring, pid, /*for_submit=*/false);
-      !alive.ok())
-    return alive;
-  Lane &lane = *lock.lane();
+  if (absl::Status alive = LockRing(lock, ring, pid, /*for_submit=*/false); !alive.ok()) return alive;
+  Lane& lane = *lock.lane();
   lane.Drive();
-  Slot *slot = nullptr;
+  Slot* slot = nullptr;
   const auto where = ring.Find(seq, &slot);
-  if (where != SyscallCompletionRing::Whereabouts::kQueued &&
-      where != SyscallCompletionRing::Whereabouts::kInFlight) {
-    return absl::NotFoundError(absl::StrCat("entry ", seq, " of pid ", pid,
-                                            " is unknown or has completed"));
+  if (where != SyscallCompletionRing::Whereabouts::kQueued && where != SyscallCompletionRing::Whereabouts::kInFlight) {
+    return absl::NotFoundError(absl::StrCat("entry ", seq, " of pid ", pid, " is unknown or has completed"));
   }
   lane.RequestCancel(*slot);
   lane.Drive();
   return absl::OkStatus();
 }
 
-absl::StatusOr<size_t> IoUringExecutor::CancelAll(BoundRing &ring, Pid pid) {
+absl::StatusOr<size_t> IoUringExecutor::CancelAll(BoundRing& ring, Pid pid) {
   LaneLock lock;
-  if (absl::Status alive = LockRing(lock, ring, pid, /*for_submit=*/false);
-      !alive.ok())
-    return alive;
-  Lane &lane = *lock.lane();
+  if (absl::Status alive = LockRing(lock, ring, pid, /*for_submit=*/false); !alive.ok()) return alive;
+  Lane& lane = *lock.lane();
   lane.Drive();
   const size_t asked = lane.RequestCancelAll(ring);
   lane.Drive();
   return asked;
 }
 
-absl::Status IoUringExecutor::Destroy(BoundRing &ring, Pid pid) {
+absl::Status IoUringExecutor::Destroy(BoundRing& ring, Pid pid) {
   LaneLock lock;
-  if (absl::Status alive = LockRing(lock, ring, pid, /*for_submit=*/false);
-      !alive.ok())
-    return alive;
-  Lane &lane = *lock.lane();
+  if (absl::Status alive = LockRing(lock, ring, pid, /*for_submit=*/false); !alive.ok()) return alive;
+  Lane& lane = *lock.lane();
   ring.life = BoundRing::Life::kClosing;
   const absl::Duration patience = ring.options().destroy_timeout;
   const int64_t begin_ns = MonotonicNanos();
@@ -385,26 +307,20 @@ absl::Status IoUringExecutor::Destroy(BoundRing &ring, Pid pid) {
     waiter.what = Waiter::For::kDrained;
     waiter.ring = &ring;
     lane.Await(lock, waiter, DeadlineAfter(begin_ns, patience));
-    if (waiter.outcome == Waiter::Outcome::kWaiting)
-      break;
+    if (waiter.outcome == Waiter::Outcome::kWaiting) break;
   }
 
   std::vector<std::string> leftovers;
-  while (Slot *slot = ring.in_flight().front())
-    leftovers.push_back(lane.Abandon(*slot));
+  while (Slot* slot = ring.in_flight().front()) leftovers.push_back(lane.Abandon(*slot));
   lane.DismissWaiters(ring);
-  while (Slot *slot = ring.TakeOldest())
-    lane.Discard(slot);
+  while (Slot* slot = ring.TakeOldest()) lane.Discard(slot);
   lane.Forget(ring);
   ring.life = BoundRing::Life::kUnused;
   lane.Drive();
-  if (leftovers.empty())
-    return absl::OkStatus();
-  return absl::DeadlineExceededError(
-      absl::StrCat("the ring of pid ", pid, " is gone, but ", leftovers.size(),
-                   " of its entries could not be stopped within ",
-                   absl::FormatDuration(patience),
-                   " and keep their memory: ", absl::StrJoin(leftovers, "; ")));
+  if (leftovers.empty()) return absl::OkStatus();
+  return absl::DeadlineExceededError(absl::StrCat("the ring of pid ", pid, " is gone, but ", leftovers.size(),
+                                                  " of its entries could not be stopped within ", absl::FormatDuration(patience),
+                                                  " and keep their memory: ", absl::StrJoin(leftovers, "; ")));
 }
 
 void IoUringExecutor::CompleteIpc(IpcDelivery delivery) {
@@ -414,7 +330,7 @@ void IoUringExecutor::CompleteIpc(IpcDelivery delivery) {
 
 LaneCounters IoUringExecutor::Counters() const {
   LaneCounters sum;
-  for (const std::unique_ptr<Lane> &lane : lanes_) {
+  for (const std::unique_ptr<Lane>& lane : lanes_) {
     LaneLock lock(*lane);
     sum.Add(lane->counters());
   }
@@ -422,37 +338,31 @@ LaneCounters IoUringExecutor::Counters() const {
 }
 
 std::string IoUringExecutor::Describe() const {
-  const std::string &flags = lanes_.front()->kernel().flags();
-  return absl::StrCat("io_uring_setup succeeded: ", lanes_.size(),
-                      lanes_.size() == 1 ? " kernel ring" : " kernel rings",
+  const std::string& flags = lanes_.front()->kernel().flags();
+  return absl::StrCat("io_uring_setup succeeded: ", lanes_.size(), lanes_.size() == 1 ? " kernel ring" : " kernel rings",
                       flags.empty() ? "" : absl::StrCat(" with ", flags));
 }
 
 absl::Status IoUringExecutor::Shutdown() {
   std::vector<std::string> leftovers;
-  if (!workers_->Stop(kWorkerPatience))
-    leftovers.push_back("a whole-file operation on a worker thread");
-  for (std::unique_ptr<Lane> &lane : lanes_) {
+  if (!workers_->Stop(kWorkerPatience)) leftovers.push_back("a whole-file operation on a worker thread");
+  for (std::unique_ptr<Lane>& lane : lanes_) {
     bool closed;
     {
       LaneLock lock(*lane);
       lane->Drive();
       closed = lane->Close();
     }
-    if (closed)
-      continue;
+    if (closed) continue;
     // The kernel or a worker may still write to its memory: better lost than
     // overwritten under somebody's feet.
-    leftovers.push_back(
-        absl::StrCat(lane->live_slots(), " entries of a kernel ring"));
+    leftovers.push_back(absl::StrCat(lane->live_slots(), " entries of a kernel ring"));
     lane.release();
   }
   lanes_.clear();
-  if (leftovers.empty())
-    return absl::OkStatus();
-  return absl::DeadlineExceededError(absl::StrCat(
-      "not everything could be stopped, its memory is kept for good: ",
-      absl::StrJoin(leftovers, "; ")));
+  if (leftovers.empty()) return absl::OkStatus();
+  return absl::DeadlineExceededError(
+      absl::StrCat("not everything could be stopped, its memory is kept for good: ", absl::StrJoin(leftovers, "; ")));
 }
 
-} // namespace agentos
+}  // namespace agentos

@@ -41,10 +41,10 @@
 namespace agentos {
 
 class IoUringExecutor {
-public:
+ public:
   struct Options {
     Threading threading = Threading::kAnyThread;
-    RingObserver *observer = nullptr;
+    RingObserver* observer = nullptr;
     // 0 means one per processor.
     size_t kernel_rings = 0;
     size_t kernel_ring_entries = 256;
@@ -54,44 +54,34 @@ public:
 
   // `exchange` outlives the executor. Fails with the kernel's reason when
   // io_uring is not to be had.
-  static absl::StatusOr<std::unique_ptr<IoUringExecutor>>
-  Create(const Options &options, IpcExchange *exchange);
+  static absl::StatusOr<std::unique_ptr<IoUringExecutor>> Create(const Options& options, IpcExchange* exchange);
   ~IoUringExecutor();
-  IoUringExecutor(const IoUringExecutor &) = delete;
-  IoUringExecutor &operator=(const IoUringExecutor &) = delete;
+  IoUringExecutor(const IoUringExecutor&) = delete;
+  IoUringExecutor& operator=(const IoUringExecutor&) = delete;
 
   // A ring for `pid`, active. Precondition: the options are valid.
-  BoundRing *MakeRing(Pid pid, const RingOptions &options);
+  BoundRing* MakeRing(Pid pid, const RingOptions& options);
 
   // Each answers NotFound when `ring` is not (any more) that of `pid`.
-  absl::Status Submit(BoundRing &ring, Pid pid,
-                      absl::Span<SyscallSubmissionEntry> entries,
-                      absl::Span<Seq> seqs);
-  absl::StatusOr<size_t> Reap(BoundRing &ring, Pid pid,
-                              absl::Span<SyscallCompletionEntry> out);
+  absl::Status Submit(BoundRing& ring, Pid pid, absl::Span<SyscallSubmissionEntry> entries, absl::Span<Seq> seqs);
+  absl::StatusOr<size_t> Reap(BoundRing& ring, Pid pid, absl::Span<SyscallCompletionEntry> out);
   // How many completions a ring holds, after collecting from the kernel.
-  absl::StatusOr<size_t> CountCompleted(BoundRing &ring, Pid pid);
+  absl::StatusOr<size_t> CountCompleted(BoundRing& ring, Pid pid);
   // Waits for `min` completions and leaves them there: how many a ring holds.
-  absl::StatusOr<size_t> AwaitCount(BoundRing &ring, Pid pid, size_t min,
-                                    int64_t deadline_ns);
-  absl::StatusOr<SyscallCompletionEntry> WaitOne(BoundRing &ring, Pid pid,
-                                                 Seq seq, int64_t deadline_ns);
-  absl::StatusOr<size_t> WaitMany(BoundRing &ring, Pid pid, size_t min,
-                                  absl::Span<SyscallCompletionEntry> out,
+  absl::StatusOr<size_t> AwaitCount(BoundRing& ring, Pid pid, size_t min, int64_t deadline_ns);
+  absl::StatusOr<SyscallCompletionEntry> WaitOne(BoundRing& ring, Pid pid, Seq seq, int64_t deadline_ns);
+  absl::StatusOr<size_t> WaitMany(BoundRing& ring, Pid pid, size_t min, absl::Span<SyscallCompletionEntry> out,
                                   int64_t deadline_ns);
-  absl::StatusOr<size_t>
-  SubmitAndWait(BoundRing &ring, Pid pid,
-                absl::Span<SyscallSubmissionEntry> entries,
-                absl::Span<Seq> seqs, size_t min,
-                absl::Span<SyscallCompletionEntry> out, int64_t deadline_ns);
-  absl::Status Cancel(BoundRing &ring, Pid pid, Seq seq);
-  absl::StatusOr<size_t> CancelAll(BoundRing &ring, Pid pid);
+  absl::StatusOr<size_t> SubmitAndWait(BoundRing& ring, Pid pid, absl::Span<SyscallSubmissionEntry> entries, absl::Span<Seq> seqs,
+                                       size_t min, absl::Span<SyscallCompletionEntry> out, int64_t deadline_ns);
+  absl::Status Cancel(BoundRing& ring, Pid pid, Seq seq);
+  absl::StatusOr<size_t> CancelAll(BoundRing& ring, Pid pid);
 
   // Stops accepting, cancels, waits until the ring's own deadline and empties
   // it. The ring is `pid`'s no longer, whatever it answers. Give it back with
   // ReleaseRing once nobody can find it any more.
-  absl::Status Destroy(BoundRing &ring, Pid pid);
-  void ReleaseRing(BoundRing *ring);
+  absl::Status Destroy(BoundRing& ring, Pid pid);
+  void ReleaseRing(BoundRing* ring);
 
   // Completes an entry that waits for a message.
   void CompleteIpc(IpcDelivery delivery);
@@ -104,20 +94,16 @@ public:
   // could not be stopped is leaked on purpose, and named.
   absl::Status Shutdown();
 
-private:
-  IoUringExecutor(const Options &options, std::unique_ptr<FileWorkers> workers,
-                  std::vector<std::unique_ptr<Lane>> lanes);
+ private:
+  IoUringExecutor(const Options& options, std::unique_ptr<FileWorkers> workers, std::vector<std::unique_ptr<Lane>> lanes);
 
   // Locks the ring's lane and checks that the ring is `pid`'s and alive.
-  absl::Status LockRing(LaneLock &lock, BoundRing &ring, Pid pid,
-                        bool for_submit);
-  Lane *LaneOfThisProcessor() const;
+  absl::Status LockRing(LaneLock& lock, BoundRing& ring, Pid pid, bool for_submit);
+  Lane* LaneOfThisProcessor() const;
   // Waits until the ring holds `min` completions: how many it holds, or
   // DeadlineExceeded when there is none.
-  static absl::StatusOr<size_t> AwaitInRing(LaneLock &lock, BoundRing &ring,
-                                            size_t min, int64_t deadline_ns);
-  static size_t TakeMany(Lane &lane, BoundRing &ring,
-                         absl::Span<SyscallCompletionEntry> out);
+  static absl::StatusOr<size_t> AwaitInRing(LaneLock& lock, BoundRing& ring, size_t min, int64_t deadline_ns);
+  static size_t TakeMany(Lane& lane, BoundRing& ring, absl::Span<SyscallCompletionEntry> out);
 
   const Options options_;
   std::unique_ptr<FileWorkers> workers_;
@@ -125,9 +111,9 @@ private:
 
   std::mutex rings_mutex_;
   std::vector<std::unique_ptr<BoundRing>> rings_;
-  std::vector<BoundRing *> free_rings_;
+  std::vector<BoundRing*> free_rings_;
 };
 
-} // namespace agentos
+}  // namespace agentos
 
-#endif // AGENTOS_EXECUTOR_IO_URING_EXECUTOR_H_
+#endif  // AGENTOS_EXECUTOR_IO_URING_EXECUTOR_H_

@@ -24,7 +24,7 @@ class Lane;
 
 // An IpcSend or IpcRecv entry under way.
 struct IpcParty {
-  Lane *lane = nullptr;
+  Lane* lane = nullptr;
   SlotToken token;
 };
 
@@ -39,22 +39,19 @@ struct IpcDelivery {
 };
 
 class IpcExchange {
-public:
+ public:
   virtual ~IpcExchange() = default;
 
   // Each appends the deliveries that follow, in order; the party's own is among
   // them unless it has to wait.
-  virtual void Send(IpcParty sender, Pid from, Pid to, Bytes data,
-                    std::vector<IpcDelivery> &deliveries) = 0;
-  virtual void Receive(IpcParty receiver, Pid pid, size_t size,
-                       std::vector<IpcDelivery> &deliveries) = 0;
+  virtual void Send(IpcParty sender, Pid from, Pid to, Bytes data, std::vector<IpcDelivery>& deliveries) = 0;
+  virtual void Receive(IpcParty receiver, Pid pid, size_t size, std::vector<IpcDelivery>& deliveries) = 0;
 
   // Forgets a party that waits at the mailbox of `mailbox`: it was cancelled.
   // False when it does not wait there any more: its delivery is on the way.
-  virtual bool Withdraw(IpcParty party, Pid mailbox,
-                        std::vector<IpcDelivery> &deliveries) = 0;
+  virtual bool Withdraw(IpcParty party, Pid mailbox, std::vector<IpcDelivery>& deliveries) = 0;
 };
 
-} // namespace agentos
+}  // namespace agentos
 
-#endif // AGENTOS_EXECUTOR_IPC_EXCHANGE_H_
+#endif  // AGENTOS_EXECUTOR_IPC_EXCHANGE_H_

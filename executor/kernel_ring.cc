@@ -24,48 +24,44 @@ constexpr unsigned kUnboundedKernelWorkers = 64;
 
 std::string Explain(int error_number) {
   switch (error_number) {
-  case EPERM:
-    return "EPERM: seccomp or kernel.io_uring_disabled forbids it; allow "
-           "io_uring_setup, io_uring_enter and io_uring_register";
-  case ENOSYS:
-    return "ENOSYS: this kernel has no io_uring, or a seccomp profile hides it";
-  case ENOMEM:
-    return "ENOMEM: not enough memory, or RLIMIT_MEMLOCK is used up; raise it "
-           "or use fewer kernel rings";
-  case EMFILE:
-    return "EMFILE: RLIMIT_NOFILE is used up; raise it or close files";
-  default:
-    return strerrorname_np(error_number) == nullptr
-               ? absl::StrCat("errno ", error_number)
-               : strerrorname_np(error_number);
+    case EPERM:
+      return "EPERM: seccomp or kernel.io_uring_disabled forbids it; allow "
+             "io_uring_setup, io_uring_enter and io_uring_register";
+    case ENOSYS:
+      return "ENOSYS: this kernel has no io_uring, or a seccomp profile hides it";
+    case ENOMEM:
+      return "ENOMEM: not enough memory, or RLIMIT_MEMLOCK is used up; raise it "
+             "or use fewer kernel rings";
+    case EMFILE:
+      return "EMFILE: RLIMIT_NOFILE is used up; raise it or close files";
+    default:
+      return strerrorname_np(error_number) == nullptr ? absl::StrCat("errno ", error_number) : strerrorname_np(error_number);
   }
 }
 
 struct NamedFlag {
   unsigned bit;
-  const char *name;
+  const char* name;
 };
 
-} // namespace
+}  // namespace
 
 struct KernelRing::Uring {
   io_uring ring{};
   bool ready = false;
 
   ~Uring() {
-    if (ready)
-      io_uring_queue_exit(&ring);
+    if (ready) io_uring_queue_exit(&ring);
   }
 };
 
-absl::StatusOr<std::unique_ptr<KernelRing>>
-KernelRing::Create(const Options &options) {
+absl::StatusOr<std::unique_ptr<KernelRing>> KernelRing::Create(const Options& options) {
   // From best to plainest: an older kernel answers EINVAL to a flag it does not
   // know.
   std::vector<unsigned> attempts;
   if (options.single_issuer) {
-    attempts.push_back(IORING_SETUP_SUBMIT_ALL | IORING_SETUP_SINGLE_ISSUER |
-                       IORING_SETUP_DEFER_TASKRUN | IORING_SETUP_TASKRUN_FLAG);
+    attempts.push_back(IORING_SETUP_SUBMIT_ALL | IORING_SETUP_SINGLE_ISSUER | IORING_SETUP_DEFER_TASKRUN |
+                       IORING_SETUP_TASKRUN_FLAG);
   }
   attempts.push_back(IORING_SETUP_SUBMIT_ALL);
   attempts.push_back(0);
@@ -79,77 +75,64 @@ KernelRing::Create(const Options &options) {
     params.cq_entries = std::max(options.completion_entries, options.entries);
     error = -io_uring_queue_init_params(options.entries, &uring->ring, &params);
     used = flags;
-    if (error != EINVAL)
-      break;
+    if (error != EINVAL) break;
   }
   if (error != 0) {
-    return absl::Status(absl::ErrnoToStatusCode(error),
-                        absl::StrCat("io_uring_setup: ", Explain(error)));
+    return absl::Status(absl::ErrnoToStatusCode(error), absl::StrCat("io_uring_setup: ", Explain(error)));
   }
   uring->ready = true;
-  io_uring *ring = &uring->ring;
-  if ((ring->features & IORING_FEAT_NODROP) == 0 ||
-      (ring->features & IORING_FEAT_EXT_ARG) == 0) {
+  io_uring* ring = &uring->ring;
+  if ((ring->features & IORING_FEAT_NODROP) == 0 || (ring->features & IORING_FEAT_EXT_ARG) == 0) {
     return absl::UnimplementedError(
         "io_uring_setup: the kernel lacks IORING_FEAT_NODROP or "
         "IORING_FEAT_EXT_ARG (Linux 5.11)");
   }
   io_uring_ring_dontfork(ring);
 
-  auto kernel_ring = std::unique_ptr<KernelRing>(new KernelRing(
-      std::move(uring), (used & IORING_SETUP_SINGLE_ISSUER) != 0));
+  auto kernel_ring = std::unique_ptr<KernelRing>(new KernelRing(std::move(uring), (used & IORING_SETUP_SINGLE_ISSUER) != 0));
 
   // Entries are used in the order of their places, so the index array is
   // written once and for all.
-  for (unsigned i = 0; i < ring->sq.ring_entries; ++i)
-    ring->sq.array[i] = i;
+  for (unsigned i = 0; i < ring->sq.ring_entries; ++i) ring->sq.array[i] = i;
 
-  io_uring_probe *probe = io_uring_get_probe_ring(ring);
+  io_uring_probe* probe = io_uring_get_probe_ring(ring);
   if (probe != nullptr) {
     kernel_ring->supported_.resize(probe->last_op + 1u);
     for (unsigned op = 0; op <= probe->last_op; ++op) {
-      kernel_ring->supported_[op] =
-          io_uring_opcode_supported(probe, static_cast<int>(op)) != 0;
+      kernel_ring->supported_[op] = io_uring_opcode_supported(probe, static_cast<int>(op)) != 0;
     }
     io_uring_free_probe(probe);
   }
 
-  unsigned workers[2] = {std::max(4u, 4 * std::thread::hardware_concurrency()),
-                         kUnboundedKernelWorkers};
+  unsigned workers[2] = {std::max(4u, 4 * std::thread::hardware_concurrency()), kUnboundedKernelWorkers};
   io_uring_register_iowq_max_workers(ring, workers);
 
   // The table counts against RLIMIT_NOFILE: take what is to be had, none is
   // fine too.
   for (unsigned places = options.direct_files; places > 0; places /= 2) {
     if (io_uring_register_files_sparse(ring, places) == 0) {
-      for (unsigned i = places; i-- > 0;)
-        kernel_ring->free_direct_files_.push_back(static_cast<int>(i));
+      for (unsigned i = places; i-- > 0;) kernel_ring->free_direct_files_.push_back(static_cast<int>(i));
       break;
     }
   }
-  kernel_ring->fixed_buffers_ =
-      io_uring_register_buffers_sparse(ring, kFixedBuffers) == 0;
+  kernel_ring->fixed_buffers_ = io_uring_register_buffers_sparse(ring, kFixedBuffers) == 0;
   // The registration belongs to the thread that makes it, so it serves rings of
   // one thread only.
-  if (kernel_ring->single_issuer_)
-    kernel_ring->registered_fd_ = io_uring_register_ring_fd(ring) == 1;
+  if (kernel_ring->single_issuer_) kernel_ring->registered_fd_ = io_uring_register_ring_fd(ring) == 1;
 
-  std::vector<const char *> names;
-  for (const NamedFlag &flag :
-       {NamedFlag{IORING_SETUP_SUBMIT_ALL, "SUBMIT_ALL"},
-        NamedFlag{IORING_SETUP_SINGLE_ISSUER, "SINGLE_ISSUER"},
+  std::vector<const char*> names;
+  for (const NamedFlag& flag :
+       {NamedFlag{IORING_SETUP_SUBMIT_ALL, "SUBMIT_ALL"}, NamedFlag{IORING_SETUP_SINGLE_ISSUER, "SINGLE_ISSUER"},
         NamedFlag{IORING_SETUP_DEFER_TASKRUN, "DEFER_TASKRUN"}}) {
-    if ((used & flag.bit) == 0)
-      continue;
-    absl::StrAppend(&kernel_ring->flags_,
-                    kernel_ring->flags_.empty() ? "" : ", ", flag.name);
+    if ((used & flag.bit) == 0) continue;
+    absl::StrAppend(&kernel_ring->flags_, kernel_ring->flags_.empty() ? "" : ", ", flag.name);
   }
   return kernel_ring;
 }
 
 KernelRing::KernelRing(std::unique_ptr<Uring> uring, bool single_issuer)
     : uring_(std::move(uring)), single_issuer_(single_issuer) {
-  const io_uring &ring = uring_->ring;
+  const io_uring& ring = uring_->ring;
   sqes_ = ring.sq.sqes;
   sq_mask_ = ring.sq.ring_mask;
   sq_entries_ = ring.sq.ring_entries;
@@ -164,38 +147,30 @@ KernelRing::KernelRing(std::unique_ptr<Uring> uring, bool single_issuer)
 
 KernelRing::~KernelRing() = default;
 
-int KernelRing::Enter(const EnterArguments &arguments) {
-  const io_uring &ring = uring_->ring;
+int KernelRing::Enter(const EnterArguments& arguments) {
+  const io_uring& ring = uring_->ring;
   unsigned flags = registered_fd_ ? IORING_ENTER_REGISTERED_RING : 0;
-  if (arguments.get_events || arguments.min_complete > 0)
-    flags |= IORING_ENTER_GETEVENTS;
+  if (arguments.get_events || arguments.min_complete > 0) flags |= IORING_ENTER_GETEVENTS;
   if (arguments.min_complete == 0 || arguments.timeout_ns < 0) {
-    return io_uring_enter(static_cast<unsigned>(ring.enter_ring_fd),
-                          arguments.submit, arguments.min_complete, flags,
-                          nullptr);
+    return io_uring_enter(static_cast<unsigned>(ring.enter_ring_fd), arguments.submit, arguments.min_complete, flags, nullptr);
   }
-  __kernel_timespec timeout{.tv_sec = arguments.timeout_ns / 1'000'000'000,
-                            .tv_nsec = arguments.timeout_ns % 1'000'000'000};
+  __kernel_timespec timeout{.tv_sec = arguments.timeout_ns / 1'000'000'000, .tv_nsec = arguments.timeout_ns % 1'000'000'000};
   io_uring_getevents_arg extended{};
   extended.ts = reinterpret_cast<uintptr_t>(&timeout);
-  return io_uring_enter2(
-      static_cast<unsigned>(ring.enter_ring_fd), arguments.submit,
-      arguments.min_complete, flags | IORING_ENTER_EXT_ARG,
-      reinterpret_cast<sigset_t *>(&extended), sizeof(extended));
+  return io_uring_enter2(static_cast<unsigned>(ring.enter_ring_fd), arguments.submit, arguments.min_complete,
+                         flags | IORING_ENTER_EXT_ARG, reinterpret_cast<sigset_t*>(&extended), sizeof(extended));
 }
 
 bool KernelRing::RegisterBuffer(unsigned index, absl::Span<char> memory) {
   const iovec vector = {memory.data(), memory.size()};
-  return fixed_buffers_ && io_uring_register_buffers_update_tag(
-                               &uring_->ring, index, &vector, nullptr, 1) == 1;
+  return fixed_buffers_ && io_uring_register_buffers_update_tag(&uring_->ring, index, &vector, nullptr, 1) == 1;
 }
 
 int KernelRing::TakeDirectFile() {
-  if (free_direct_files_.empty())
-    return -1;
+  if (free_direct_files_.empty()) return -1;
   const int place = free_direct_files_.back();
   free_direct_files_.pop_back();
   return place;
 }
 
-} // namespace agentos
+}  // namespace agentos

@@ -35,7 +35,7 @@
 namespace agentos {
 
 class KernelRing {
-public:
+ public:
   struct Options {
     unsigned entries = 256;
     unsigned completion_entries = 4096;
@@ -62,18 +62,16 @@ public:
     int64_t timeout_ns = -1;
   };
 
-  static absl::StatusOr<std::unique_ptr<KernelRing>>
-  Create(const Options &options);
+  static absl::StatusOr<std::unique_ptr<KernelRing>> Create(const Options& options);
   ~KernelRing();
-  KernelRing(const KernelRing &) = delete;
-  KernelRing &operator=(const KernelRing &) = delete;
+  KernelRing(const KernelRing&) = delete;
+  KernelRing& operator=(const KernelRing&) = delete;
 
   // A zeroed entry that Publish will hand to the kernel; null when SpaceLeft is
   // 0.
-  io_uring_sqe *NextSqe() {
-    if (SpaceLeft() == 0)
-      return nullptr;
-    io_uring_sqe *sqe = &sqes_[tail_++ & sq_mask_];
+  io_uring_sqe* NextSqe() {
+    if (SpaceLeft() == 0) return nullptr;
+    io_uring_sqe* sqe = &sqes_[tail_++ & sq_mask_];
     std::memset(sqe, 0, sizeof(*sqe));
     return sqe;
   }
@@ -83,42 +81,32 @@ public:
   void Publish() { __atomic_store_n(kernel_tail_, tail_, __ATOMIC_RELEASE); }
   // Entries that were published but not taken by the kernel yet, and those not
   // published.
-  unsigned Unsubmitted() const {
-    return tail_ - __atomic_load_n(kernel_head_, __ATOMIC_ACQUIRE);
-  }
+  unsigned Unsubmitted() const { return tail_ - __atomic_load_n(kernel_head_, __ATOMIC_ACQUIRE); }
 
   // io_uring_enter(2): the number of entries taken, or -errno. -ETIME at the
   // timeout.
-  int Enter(const EnterArguments &arguments);
+  int Enter(const EnterArguments& arguments);
 
   // Copies results out and gives their places back to the kernel.
   size_t CopyCqes(absl::Span<Result> results) {
     const unsigned head = *cq_head_;
-    const size_t n = std::min<size_t>(
-        __atomic_load_n(cq_tail_, __ATOMIC_ACQUIRE) - head, results.size());
+    const size_t n = std::min<size_t>(__atomic_load_n(cq_tail_, __ATOMIC_ACQUIRE) - head, results.size());
     for (size_t i = 0; i < n; ++i) {
-      const io_uring_cqe &cqe = cqes_[(head + i) & cq_mask_];
+      const io_uring_cqe& cqe = cqes_[(head + i) & cq_mask_];
       results[i] = {cqe.user_data, cqe.res, cqe.flags};
     }
-    if (n > 0)
-      __atomic_store_n(cq_head_, static_cast<unsigned>(head + n),
-                       __ATOMIC_RELEASE);
+    if (n > 0) __atomic_store_n(cq_head_, static_cast<unsigned>(head + n), __ATOMIC_RELEASE);
     return n;
   }
 
   // Whether the kernel holds results back until somebody enters with get_events
   // (overflow, deferred task work).
   bool NeedsGetEvents() const {
-    return (__atomic_load_n(sq_flags_, __ATOMIC_RELAXED) &
-            (IORING_SQ_CQ_OVERFLOW | IORING_SQ_TASKRUN)) != 0;
+    return (__atomic_load_n(sq_flags_, __ATOMIC_RELAXED) & (IORING_SQ_CQ_OVERFLOW | IORING_SQ_TASKRUN)) != 0;
   }
-  bool HasCqes() const {
-    return __atomic_load_n(cq_tail_, __ATOMIC_ACQUIRE) != *cq_head_;
-  }
+  bool HasCqes() const { return __atomic_load_n(cq_tail_, __ATOMIC_ACQUIRE) != *cq_head_; }
 
-  bool Supports(unsigned opcode) const {
-    return opcode < supported_.size() && supported_[opcode];
-  }
+  bool Supports(unsigned opcode) const { return opcode < supported_.size() && supported_[opcode]; }
   // Whether writes can be told not to raise SIGPIPE (RWF_NOSIGNAL).
   bool has_nosignal_writes() const { return nosignal_writes_; }
   void set_nosignal_writes(bool has) { nosignal_writes_ = has; }
@@ -135,9 +123,9 @@ public:
   void GiveDirectFile(int place) { free_direct_files_.push_back(place); }
 
   // "SINGLE_ISSUER, DEFER_TASKRUN": the set-up flags in use.
-  const std::string &flags() const { return flags_; }
+  const std::string& flags() const { return flags_; }
 
-private:
+ private:
   struct Uring;
   KernelRing(std::unique_ptr<Uring> uring, bool single_issuer);
 
@@ -149,23 +137,23 @@ private:
 
   // The two queues, shared with the kernel. tail_ runs ahead of *kernel_tail_
   // until Publish.
-  io_uring_sqe *sqes_ = nullptr;
+  io_uring_sqe* sqes_ = nullptr;
   unsigned sq_mask_ = 0;
   unsigned sq_entries_ = 0;
   unsigned tail_ = 0;
-  const unsigned *kernel_head_ = nullptr;
-  unsigned *kernel_tail_ = nullptr;
-  const unsigned *sq_flags_ = nullptr;
-  io_uring_cqe *cqes_ = nullptr;
+  const unsigned* kernel_head_ = nullptr;
+  unsigned* kernel_tail_ = nullptr;
+  const unsigned* sq_flags_ = nullptr;
+  io_uring_cqe* cqes_ = nullptr;
   unsigned cq_mask_ = 0;
-  unsigned *cq_head_ = nullptr;
-  const unsigned *cq_tail_ = nullptr;
+  unsigned* cq_head_ = nullptr;
+  const unsigned* cq_tail_ = nullptr;
 
   std::vector<bool> supported_;
   std::vector<int> free_direct_files_;
   std::string flags_;
 };
 
-} // namespace agentos
+}  // namespace agentos
 
-#endif // AGENTOS_EXECUTOR_KERNEL_RING_H_
+#endif  // AGENTOS_EXECUTOR_KERNEL_RING_H_

@@ -26,50 +26,47 @@ constexpr size_t kMaxSlots = kNoSlotIndex - SlotTable::kSlotsPerChunk;
 constexpr unsigned kWakeUpMember = 1;
 constexpr unsigned kIgnoredMember = 0;
 
-uint64_t InternalUserData(unsigned member) {
-  return EncodeUserData({kNoSlotIndex, 0}, member);
-}
+uint64_t InternalUserData(unsigned member) { return EncodeUserData({kNoSlotIndex, 0}, member); }
 
 bool MovesBytes(OperationKind kind) {
   switch (kind) {
-  case OperationKind::kReadFile:
-  case OperationKind::kWriteFile:
-  case OperationKind::kRead:
-  case OperationKind::kWrite:
-  case OperationKind::kSend:
-  case OperationKind::kRecv:
-  case OperationKind::kSendTo:
-  case OperationKind::kRecvFrom:
-  case OperationKind::kIpcSend:
-  case OperationKind::kIpcRecv:
-    return true;
-  default:
-    return false;
+    case OperationKind::kReadFile:
+    case OperationKind::kWriteFile:
+    case OperationKind::kRead:
+    case OperationKind::kWrite:
+    case OperationKind::kSend:
+    case OperationKind::kRecv:
+    case OperationKind::kSendTo:
+    case OperationKind::kRecvFrom:
+    case OperationKind::kIpcSend:
+    case OperationKind::kIpcRecv:
+      return true;
+    default:
+      return false;
   }
 }
 
 // Whose mailbox an IpcSend or IpcRecv works on.
-Pid MailboxOf(const SyscallSubmissionEntry &entry) {
-  const auto *send = std::get_if<operation::IpcSend>(&entry.operation());
+Pid MailboxOf(const SyscallSubmissionEntry& entry) {
+  const auto* send = std::get_if<operation::IpcSend>(&entry.operation());
   return send == nullptr ? entry.pid() : send->target;
 }
 
-void RunFileJob(FileWorkers::Job *base) {
-  auto *job = static_cast<FileJob *>(base);
+void RunFileJob(FileWorkers::Job* base) {
+  auto* job = static_cast<FileJob*>(base);
   const int64_t begin = MonotonicNanos();
-  const Operation &operation = job->slot->entry.operation();
-  if (const auto *write = std::get_if<operation::WriteFile>(&operation)) {
+  const Operation& operation = job->slot->entry.operation();
+  if (const auto* write = std::get_if<operation::WriteFile>(&operation)) {
     job->result = WriteWholeFile(write->path.c_str(), write->data.view());
   } else {
     job->result =
-        ReadWholeFile(std::get<operation::ReadFile>(operation).path.c_str(),
-                      job->max_file_size, std::move(job->first_buffer));
+        ReadWholeFile(std::get<operation::ReadFile>(operation).path.c_str(), job->max_file_size, std::move(job->first_buffer));
   }
   job->duration_ns = MonotonicNanos() - begin;
   job->lane->PostFromWorker(job);
 }
 
-} // namespace
+}  // namespace
 
 int64_t MonotonicNanos() {
   timespec now;
@@ -79,11 +76,11 @@ int64_t MonotonicNanos() {
 
 int64_t DeadlineAfter(int64_t begin_ns, absl::Duration duration) {
   constexpr int64_t kNever = std::numeric_limits<int64_t>::max();
-  const int64_t length = absl::ToInt64Nanoseconds(duration); // saturates
+  const int64_t length = absl::ToInt64Nanoseconds(duration);  // saturates
   return length >= kNever - begin_ns ? kNever : begin_ns + length;
 }
 
-void LaneCounters::Add(const LaneCounters &other) {
+void LaneCounters::Add(const LaneCounters& other) {
   submissions += other.submissions;
   completions += other.completions;
   errors += other.errors;
@@ -92,56 +89,50 @@ void LaneCounters::Add(const LaneCounters &other) {
   bytes += other.bytes;
   kernel_entries += other.kernel_entries;
   stale += other.stale;
-  for (size_t i = 0; i < kOperationKinds; ++i)
-    completions_by_operation[i] += other.completions_by_operation[i];
+  for (size_t i = 0; i < kOperationKinds; ++i) completions_by_operation[i] += other.completions_by_operation[i];
   latency.Merge(other.latency);
 }
 
 void LaneLock::Unlock() {
   std::vector<IpcDelivery> outbox;
-  if (!lane_->outbox_.empty())
-    outbox.swap(lane_->outbox_);
-  if (!lane_->options_.one_thread)
-    lane_->mutex_.unlock();
+  if (!lane_->outbox_.empty()) outbox.swap(lane_->outbox_);
+  if (!lane_->options_.one_thread) lane_->mutex_.unlock();
   lane_ = nullptr;
   // Deliveries may start entries that send messages in their turn: the list
   // grows while it is worked off, without recursion.
   for (size_t i = 0; i < outbox.size(); ++i) {
-    Lane &lane = *outbox[i].party.lane;
+    Lane& lane = *outbox[i].party.lane;
     LaneLock lock(lane);
     lane.CompleteIpc(std::move(outbox[i]));
-    std::move(lane.outbox_.begin(), lane.outbox_.end(),
-              std::back_inserter(outbox));
+    std::move(lane.outbox_.begin(), lane.outbox_.end(), std::back_inserter(outbox));
     lane.outbox_.clear();
   }
 }
 
-void LaneLock::Sleep(std::condition_variable &condition, int64_t deadline_ns) {
+void LaneLock::Sleep(std::condition_variable& condition, int64_t deadline_ns) {
   std::unique_lock<std::mutex> held(lane_->mutex_, std::adopt_lock);
   if (deadline_ns == std::numeric_limits<int64_t>::max()) {
     condition.wait(held);
   } else {
-    condition.wait_until(held, std::chrono::steady_clock::time_point(
-                                   std::chrono::nanoseconds(deadline_ns)));
+    condition.wait_until(held, std::chrono::steady_clock::time_point(std::chrono::nanoseconds(deadline_ns)));
   }
   held.release();
 }
 
-absl::StatusOr<std::unique_ptr<Lane>> Lane::Create(const Options &options) {
-  absl::StatusOr<std::unique_ptr<KernelRing>> kernel =
-      KernelRing::Create(options.kernel);
-  if (!kernel.ok())
-    return kernel.status();
+absl::StatusOr<std::unique_ptr<Lane>> Lane::Create(const Options& options) {
+  absl::StatusOr<std::unique_ptr<KernelRing>> kernel = KernelRing::Create(options.kernel);
+  if (!kernel.ok()) return kernel.status();
   const int wake_fd = eventfd(0, EFD_CLOEXEC);
-  if (wake_fd < 0)
-    return absl::ErrnoToStatus(errno, "eventfd");
+  if (wake_fd < 0) return absl::ErrnoToStatus(errno, "eventfd");
   return std::unique_ptr<Lane>(new Lane(options, *std::move(kernel), wake_fd));
 }
 
-Lane::Lane(const Options &options, std::unique_ptr<KernelRing> kernel,
-           int wake_fd)
-    : options_(options), slots_(kMaxSlots), buffers_(*kernel),
-      kernel_(std::move(kernel)), context_{*kernel_, buffers_},
+Lane::Lane(const Options& options, std::unique_ptr<KernelRing> kernel, int wake_fd)
+    : options_(options),
+      slots_(kMaxSlots),
+      buffers_(*kernel),
+      kernel_(std::move(kernel)),
+      context_{*kernel_, buffers_},
       router_(options.workers->threads() > 1 ? options.workers->threads() : 0),
       wake_fd_(wake_fd) {
   kernel_->set_nosignal_writes(options.nosignal_writes);
@@ -152,65 +143,56 @@ Lane::~Lane() { close(wake_fd_); }
 // ---------------------------------------------------------------------------------------------------------------------------------
 // Starting.
 
-absl::Status Lane::Accept(BoundRing &ring,
-                          absl::Span<SyscallSubmissionEntry> entries,
-                          absl::Span<Seq> seqs) {
-  if (absl::Status room = ring.CheckRoom(entries.size()); !room.ok())
-    return room;
+absl::Status Lane::Accept(BoundRing& ring, absl::Span<SyscallSubmissionEntry> entries, absl::Span<Seq> seqs) {
+  if (absl::Status room = ring.CheckRoom(entries.size()); !room.ok()) return room;
   if (!slots_.Reserve(entries.size())) {
-    return absl::ResourceExhaustedError("no memory for more entries under way; "
-                                        "reap completions and submit again");
+    return absl::ResourceExhaustedError(
+        "no memory for more entries under way; "
+        "reap completions and submit again");
   }
   buffers_.CollectReturned();
   now_ns_ = MonotonicNanos();
   for (size_t i = 0; i < entries.size(); ++i) {
-    Slot *slot = slots_.Allocate();
+    Slot* slot = slots_.Allocate();
     const bool begin = ring.Accept(slot, std::move(entries[i]), now_ns_);
-    if (!seqs.empty())
-      seqs[i] = slot->seq;
-    if (begin)
-      Begin(*slot);
+    if (!seqs.empty()) seqs[i] = slot->seq;
+    if (begin) Begin(*slot);
   }
   counters_.submissions += entries.size();
   return absl::OkStatus();
 }
 
-void Lane::StartQueued(BoundRing &ring) {
-  while (Slot *slot = ring.Start())
-    Begin(*slot);
+void Lane::StartQueued(BoundRing& ring) {
+  while (Slot* slot = ring.Start()) Begin(*slot);
 }
 
-void Lane::Begin(Slot &slot) {
+void Lane::Begin(Slot& slot) {
   switch (slot.entry.kind()) {
-  case OperationKind::kRead:
-  case OperationKind::kWrite:
-  case OperationKind::kLseek:
-    if (PositionOrder::Concerns(slot.entry.operation()) &&
-        !slot.progress.holds_position &&
-        !RingOf(slot).positions.Acquire(slot)) {
-      return;
-    }
-    if (slot.entry.kind() == OperationKind::kLseek)
-      return BeginLseek(slot);
-    return BeginKernelStep(slot);
-  case OperationKind::kIpcSend:
-  case OperationKind::kIpcRecv:
-    return BeginIpc(slot);
-  case OperationKind::kWriteFile:
-    return BeginJob(slot);
-  case OperationKind::kReadFile:
-    ++reads_under_way_;
-    if (router_.UseWorker(reads_under_way_,
-                          options_.workers->queued() + new_jobs_))
+    case OperationKind::kRead:
+    case OperationKind::kWrite:
+    case OperationKind::kLseek:
+      if (PositionOrder::Concerns(slot.entry.operation()) && !slot.progress.holds_position &&
+          !RingOf(slot).positions.Acquire(slot)) {
+        return;
+      }
+      if (slot.entry.kind() == OperationKind::kLseek) return BeginLseek(slot);
+      return BeginKernelStep(slot);
+    case OperationKind::kIpcSend:
+    case OperationKind::kIpcRecv:
+      return BeginIpc(slot);
+    case OperationKind::kWriteFile:
       return BeginJob(slot);
-    slot.begun_in = drive_;
-    return BeginKernelStep(slot);
-  default:
-    return BeginKernelStep(slot);
+    case OperationKind::kReadFile:
+      ++reads_under_way_;
+      if (router_.UseWorker(reads_under_way_, options_.workers->queued() + new_jobs_)) return BeginJob(slot);
+      slot.begun_in = drive_;
+      return BeginKernelStep(slot);
+    default:
+      return BeginKernelStep(slot);
   }
 }
 
-void Lane::BeginKernelStep(Slot &slot) {
+void Lane::BeginKernelStep(Slot& slot) {
   slot.progress.place = SlotPlace::kKernel;
   StepResult step = BeginStep(context_, slot);
   if (step == StepResult::kNoRoom) {
@@ -220,8 +202,8 @@ void Lane::BeginKernelStep(Slot &slot) {
   OnStep(slot, step);
 }
 
-void Lane::BeginLseek(Slot &slot) {
-  const auto &op = std::get<operation::Lseek>(slot.entry.operation());
+void Lane::BeginLseek(Slot& slot) {
+  const auto& op = std::get<operation::Lseek>(slot.entry.operation());
   const off_t offset = lseek(op.fd, op.offset, op.whence);
   if (offset < 0) {
     slot.progress.error = errno;
@@ -231,8 +213,8 @@ void Lane::BeginLseek(Slot &slot) {
   Finish(slot);
 }
 
-void Lane::BeginJob(Slot &slot) {
-  auto *job = new (std::nothrow) FileJob;
+void Lane::BeginJob(Slot& slot) {
+  auto* job = new (std::nothrow) FileJob;
   if (job == nullptr) {
     slot.progress.error = ENOMEM;
     return Finish(slot);
@@ -241,8 +223,7 @@ void Lane::BeginJob(Slot &slot) {
   job->lane = this;
   job->slot = &slot;
   job->max_file_size = RingOf(slot).options().max_file_size;
-  if (slot.entry.kind() == OperationKind::kReadFile)
-    job->first_buffer = buffers_.Acquire(kFirstReadSize);
+  if (slot.entry.kind() == OperationKind::kReadFile) job->first_buffer = buffers_.Acquire(kFirstReadSize);
   slot.progress.place = SlotPlace::kWorker;
   slot.job = job;
   if (last_new_job_ == nullptr) {
@@ -255,17 +236,14 @@ void Lane::BeginJob(Slot &slot) {
   ++jobs_under_way_;
 }
 
-void Lane::BeginIpc(Slot &slot) {
+void Lane::BeginIpc(Slot& slot) {
   slot.progress.place = SlotPlace::kMailbox;
   const IpcParty party = {this, slot.token()};
-  Operation &operation = slot.entry.operation();
-  if (auto *send = std::get_if<operation::IpcSend>(&operation)) {
-    options_.exchange->Send(party, slot.entry.pid(), send->target,
-                            std::move(send->data), outbox_);
+  Operation& operation = slot.entry.operation();
+  if (auto* send = std::get_if<operation::IpcSend>(&operation)) {
+    options_.exchange->Send(party, slot.entry.pid(), send->target, std::move(send->data), outbox_);
   } else {
-    options_.exchange->Receive(party, slot.entry.pid(),
-                               std::get<operation::IpcRecv>(operation).size,
-                               outbox_);
+    options_.exchange->Receive(party, slot.entry.pid(), std::get<operation::IpcRecv>(operation).size, outbox_);
   }
 }
 
@@ -281,16 +259,14 @@ void Lane::Submit() {
   } while (taken == -EINTR);
 }
 
-void Lane::Resume(Slot &slot) {
-  if (slot.entry.kind() == OperationKind::kLseek)
-    return BeginLseek(slot);
+void Lane::Resume(Slot& slot) {
+  if (slot.entry.kind() == OperationKind::kLseek) return BeginLseek(slot);
   BeginKernelStep(slot);
 }
 
 void Lane::StartWaiting() {
   // By index: what is begun here may append.
-  for (size_t i = 0;
-       i < ready_.size() && kernel_->SpaceLeft() >= kMaxStepEntries; ++i) {
+  for (size_t i = 0; i < ready_.size() && kernel_->SpaceLeft() >= kMaxStepEntries; ++i) {
     Resume(*std::exchange(ready_[i], nullptr));
   }
   std::erase(ready_, nullptr);
@@ -303,15 +279,13 @@ void Lane::StartWaiting() {
 }
 
 void Lane::AddNewJobs() {
-  if (first_new_job_ == nullptr)
-    return;
-  FileJob *first = std::exchange(first_new_job_, nullptr);
-  FileJob *last = std::exchange(last_new_job_, nullptr);
-  if (options_.workers->Add(first, last, std::exchange(new_jobs_, 0)))
-    return;
+  if (first_new_job_ == nullptr) return;
+  FileJob* first = std::exchange(first_new_job_, nullptr);
+  FileJob* last = std::exchange(last_new_job_, nullptr);
+  if (options_.workers->Add(first, last, std::exchange(new_jobs_, 0))) return;
   // Not one thread is to be had: better slow than never.
-  for (FileJob *job = first; job != nullptr;) {
-    auto *next = static_cast<FileJob *>(job->next);
+  for (FileJob* job = first; job != nullptr;) {
+    auto* next = static_cast<FileJob*>(job->next);
     job->run(job);
     job = next;
   }
@@ -330,11 +304,10 @@ void Lane::Drive() {
     }
     progress |= Collect() > 0;
     progress |= CollectFromWorkers() > 0;
-    if (!progress)
-      break;
+    if (!progress) break;
     // What ended may have made room for others; nothing else can have changed.
-    if (ready_.empty() && wants_start_.empty() && first_new_job_ == nullptr &&
-        kernel_->Unsubmitted() == 0 && !kernel_->HasCqes()) {
+    if (ready_.empty() && wants_start_.empty() && first_new_job_ == nullptr && kernel_->Unsubmitted() == 0 &&
+        !kernel_->HasCqes()) {
       break;
     }
   }
@@ -352,73 +325,62 @@ size_t Lane::Collect() {
   }
   while (const size_t n = kernel_->CopyCqes(absl::MakeSpan(results))) {
     now_ns_ = MonotonicNanos();
-    for (size_t i = 0; i < n; ++i)
-      OnResult(results[i]);
+    for (size_t i = 0; i < n; ++i) OnResult(results[i]);
     total += n;
-    if (n < results.size())
-      break;
+    if (n < results.size()) break;
   }
   return total;
 }
 
-void Lane::OnResult(const KernelRing::Result &result) {
+void Lane::OnResult(const KernelRing::Result& result) {
   const SlotToken token = TokenOf(result.user_data);
   if (token.index == kNoSlotIndex) {
     if (MemberOf(result.user_data) == kWakeUpMember) {
       wake_armed_ = false;
       // The leader may not have reached the kernel yet and would then not see
       // this wake-up any more: give it another one.
-      if (leader_ != nullptr && leader_->outcome != Waiter::Outcome::kWaiting)
-        WakeLeader();
+      if (leader_ != nullptr && leader_->outcome != Waiter::Outcome::kWaiting) WakeLeader();
     }
     return;
   }
-  Slot *slot = slots_.Find(token);
+  Slot* slot = slots_.Find(token);
   if (slot == nullptr || slot->progress.outstanding == 0) [[unlikely]] {
     ++counters_.stale;
     return;
   }
-  const StepResult step =
-      EndStep(context_, *slot, MemberOf(result.user_data), result.value);
-  if (step != StepResult::kWaiting &&
-      slot->entry.kind() == OperationKind::kReadFile) {
+  const StepResult step = EndStep(context_, *slot, MemberOf(result.user_data), result.value);
+  if (step != StepResult::kWaiting && slot->entry.kind() == OperationKind::kReadFile) {
     router_.OnChainEnd(slot->begun_in == drive_);
   }
   OnStep(*slot, step);
 }
 
-void Lane::OnStep(Slot &slot, StepResult step) {
+void Lane::OnStep(Slot& slot, StepResult step) {
   switch (step) {
-  case StepResult::kWaiting:
-    return;
-  case StepResult::kDone:
-    return Finish(slot);
-  case StepResult::kAgain:
-  case StepResult::kNoRoom:
-  case StepResult::kGeneral:
-    break;
+    case StepResult::kWaiting:
+      return;
+    case StepResult::kDone:
+      return Finish(slot);
+    case StepResult::kAgain:
+    case StepResult::kNoRoom:
+    case StepResult::kGeneral:
+      break;
   }
-  if (slot.progress.cancel_requested ||
-      slot.progress.state == SlotState::kAbandoned) {
+  if (slot.progress.cancel_requested || slot.progress.state == SlotState::kAbandoned) {
     slot.progress.cancelled = true;
     return Finish(slot);
   }
-  if (step == StepResult::kGeneral)
-    return BeginJob(slot);
+  if (step == StepResult::kGeneral) return BeginJob(slot);
   slot.progress.place = SlotPlace::kNowhere;
   ready_.push_back(&slot);
 }
 
-void Lane::Finish(Slot &slot) {
+void Lane::Finish(Slot& slot) {
   slot.progress.place = SlotPlace::kNowhere;
-  if (slot.entry.kind() == OperationKind::kReadFile &&
-      slot.progress.state != SlotState::kQueued)
-    --reads_under_way_;
-  if (slot.progress.state == SlotState::kAbandoned)
-    return Discard(&slot);
-  BoundRing &ring = RingOf(slot);
-  if (slot.progress.holds_position)
-    ring.positions.Release(slot, ready_);
+  if (slot.entry.kind() == OperationKind::kReadFile && slot.progress.state != SlotState::kQueued) --reads_under_way_;
+  if (slot.progress.state == SlotState::kAbandoned) return Discard(&slot);
+  BoundRing& ring = RingOf(slot);
+  if (slot.progress.holds_position) ring.positions.Release(slot, ready_);
   Count(slot);
   Place(ring, slot);
   if (!ring.queued().empty() && !ring.wants_start) {
@@ -427,63 +389,52 @@ void Lane::Finish(Slot &slot) {
   }
 }
 
-void Lane::Count(const Slot &slot) {
+void Lane::Count(const Slot& slot) {
   const OperationKind kind = slot.entry.kind();
   ++counters_.completions;
   ++counters_.completions_by_operation[static_cast<size_t>(kind)];
   counters_.errors += slot.progress.error != 0 ? 1 : 0;
   counters_.cancelled += slot.progress.cancelled ? 1 : 0;
-  if (MovesBytes(kind))
-    counters_.bytes += static_cast<uint64_t>(std::max<int64_t>(slot.value, 0));
+  if (MovesBytes(kind)) counters_.bytes += static_cast<uint64_t>(std::max<int64_t>(slot.value, 0));
   counters_.latency.Add(now_ns_ - slot.accepted_ns);
 }
 
-void Lane::Place(BoundRing &ring, Slot &slot) {
+void Lane::Place(BoundRing& ring, Slot& slot) {
   if (ring.waiters.empty()) [[likely]] {
-    if (Slot *dropped = ring.Complete(&slot, now_ns_))
-      Drop(dropped);
+    if (Slot* dropped = ring.Complete(&slot, now_ns_)) Drop(dropped);
     return;
   }
-  Waiter *taker = nullptr;
-  for (Waiter *waiter = ring.waiters.front(); waiter != nullptr;
-       waiter = waiter->next_of_ring) {
-    if (waiter->what != Waiter::For::kEntry || waiter->seq != slot.seq)
-      continue;
-    Satisfy(*waiter, taker == nullptr ? Waiter::Outcome::kSatisfied
-                                      : Waiter::Outcome::kTakenByAnother);
-    if (taker == nullptr)
-      taker = waiter;
+  Waiter* taker = nullptr;
+  for (Waiter* waiter = ring.waiters.front(); waiter != nullptr; waiter = waiter->next_of_ring) {
+    if (waiter->what != Waiter::For::kEntry || waiter->seq != slot.seq) continue;
+    Satisfy(*waiter, taker == nullptr ? Waiter::Outcome::kSatisfied : Waiter::Outcome::kTakenByAnother);
+    if (taker == nullptr) taker = waiter;
   }
   if (taker != nullptr) {
     taker->slot = &slot;
     ring.Conclude(&slot, now_ns_);
-  } else if (Slot *dropped = ring.Complete(&slot, now_ns_)) {
+  } else if (Slot* dropped = ring.Complete(&slot, now_ns_)) {
     Drop(dropped);
   }
-  for (Waiter *waiter = ring.waiters.front(); waiter != nullptr;
-       waiter = waiter->next_of_ring) {
-    if (waiter->outcome != Waiter::Outcome::kWaiting)
-      continue;
-    const bool enough = waiter->what == Waiter::For::kCount &&
-                        ring.completed().size() >= waiter->count;
-    const bool drained = waiter->what == Waiter::For::kDrained &&
-                         ring.in_flight().empty() && ring.queued().empty();
-    if (enough || drained)
-      Satisfy(*waiter, Waiter::Outcome::kSatisfied);
+  for (Waiter* waiter = ring.waiters.front(); waiter != nullptr; waiter = waiter->next_of_ring) {
+    if (waiter->outcome != Waiter::Outcome::kWaiting) continue;
+    const bool enough = waiter->what == Waiter::For::kCount && ring.completed().size() >= waiter->count;
+    const bool drained = waiter->what == Waiter::For::kDrained && ring.in_flight().empty() && ring.queued().empty();
+    if (enough || drained) Satisfy(*waiter, Waiter::Outcome::kSatisfied);
   }
 }
 
-void Lane::Drop(Slot *slot) {
+void Lane::Drop(Slot* slot) {
   ++counters_.dropped;
   Discard(slot);
 }
 
-void Lane::Deliver(Slot *slot, SyscallCompletionEntry &out) {
+void Lane::Deliver(Slot* slot, SyscallCompletionEntry& out) {
   SyscallCompletionRing::Fill(*slot, out);
   slots_.Free(slot);
 }
 
-void Lane::Discard(Slot *slot) {
+void Lane::Discard(Slot* slot) {
   const OperationKind kind = slot->entry.kind();
   if (slot->progress.error == 0 && !slot->progress.cancelled &&
       (kind == OperationKind::kOpen || kind == OperationKind::kAccept)) {
@@ -493,14 +444,13 @@ void Lane::Discard(Slot *slot) {
 }
 
 size_t Lane::CollectFromWorkers() {
-  if (finished_jobs_.load(std::memory_order_relaxed) == nullptr)
-    return 0;
-  FileJob *last = finished_jobs_.exchange(nullptr, std::memory_order_acquire);
+  if (finished_jobs_.load(std::memory_order_relaxed) == nullptr) return 0;
+  FileJob* last = finished_jobs_.exchange(nullptr, std::memory_order_acquire);
   // The stack has the last on top; completions go out in the order in which
   // they came.
-  FileJob *first = nullptr;
+  FileJob* first = nullptr;
   while (last != nullptr) {
-    FileJob *next = last->next_finished;
+    FileJob* next = last->next_finished;
     last->next_finished = first;
     first = last;
     last = next;
@@ -516,11 +466,10 @@ size_t Lane::CollectFromWorkers() {
   return count;
 }
 
-void Lane::OnJobDone(FileJob &job) {
-  Slot &slot = *job.slot;
+void Lane::OnJobDone(FileJob& job) {
+  Slot& slot = *job.slot;
   --jobs_under_way_;
-  if (slot.entry.kind() == OperationKind::kReadFile)
-    router_.OnJobEnd(job.duration_ns);
+  if (slot.entry.kind() == OperationKind::kReadFile) router_.OnJobEnd(job.duration_ns);
   slot.job = nullptr;
   slot.progress.error = job.result.error_number;
   slot.value = job.result.value;
@@ -528,29 +477,24 @@ void Lane::OnJobDone(FileJob &job) {
   Finish(slot);
 }
 
-void Lane::PostFromWorker(FileJob *job) {
-  FileJob *head = finished_jobs_.load(std::memory_order_relaxed);
+void Lane::PostFromWorker(FileJob* job) {
+  FileJob* head = finished_jobs_.load(std::memory_order_relaxed);
   do {
     job->next_finished = head;
-  } while (!finished_jobs_.compare_exchange_weak(
-      head, job, std::memory_order_seq_cst, std::memory_order_relaxed));
+  } while (!finished_jobs_.compare_exchange_weak(head, job, std::memory_order_seq_cst, std::memory_order_relaxed));
   // One wake-up serves all that finish before the leader has looked.
-  if (sleeping_.load(std::memory_order_seq_cst) &&
-      sleeping_.exchange(false, std::memory_order_seq_cst))
-    RingBell();
+  if (sleeping_.load(std::memory_order_seq_cst) && sleeping_.exchange(false, std::memory_order_seq_cst)) RingBell();
 }
 
 void Lane::CompleteIpc(IpcDelivery delivery) {
-  Slot *slot = slots_.Find(delivery.party.token);
-  if (slot == nullptr || slot->progress.place != SlotPlace::kMailbox)
-    return;
+  Slot* slot = slots_.Find(delivery.party.token);
+  if (slot == nullptr || slot->progress.place != SlotPlace::kMailbox) return;
   now_ns_ = MonotonicNanos();
   slot->progress.error = delivery.error_number;
   slot->value = delivery.value;
   slot->data = std::move(delivery.data);
   if (delivery.sender.has_value()) {
-    slot->peer_address =
-        std::make_unique<std::string>(absl::StrCat("pid:", *delivery.sender));
+    slot->peer_address = std::make_unique<std::string>(absl::StrCat("pid:", *delivery.sender));
   }
   Finish(*slot);
   Drive();
@@ -559,59 +503,50 @@ void Lane::CompleteIpc(IpcDelivery delivery) {
 // ---------------------------------------------------------------------------------------------------------------------------------
 // Cancelling.
 
-void Lane::RequestCancel(Slot &slot) {
+void Lane::RequestCancel(Slot& slot) {
   slot.progress.cancel_requested = true;
   now_ns_ = MonotonicNanos();
   switch (slot.progress.place) {
-  case SlotPlace::kNowhere:
-    std::erase(ready_, &slot);
-    break;
-  case SlotPlace::kParked:
-    RingOf(slot).positions.Withdraw(slot, ready_);
-    break;
-  case SlotPlace::kKernel:
-    return CancelInKernel(slot);
-  case SlotPlace::kWorker:
-    if (!options_.workers->RemoveQueued(static_cast<FileJob *>(slot.job)))
-      return;
-    delete static_cast<FileJob *>(std::exchange(slot.job, nullptr));
-    --jobs_under_way_;
-    break;
-  case SlotPlace::kMailbox:
-    if (!options_.exchange->Withdraw({this, slot.token()},
-                                     MailboxOf(slot.entry), outbox_))
-      return;
-    break;
+    case SlotPlace::kNowhere:
+      std::erase(ready_, &slot);
+      break;
+    case SlotPlace::kParked:
+      RingOf(slot).positions.Withdraw(slot, ready_);
+      break;
+    case SlotPlace::kKernel:
+      return CancelInKernel(slot);
+    case SlotPlace::kWorker:
+      if (!options_.workers->RemoveQueued(static_cast<FileJob*>(slot.job))) return;
+      delete static_cast<FileJob*>(std::exchange(slot.job, nullptr));
+      --jobs_under_way_;
+      break;
+    case SlotPlace::kMailbox:
+      if (!options_.exchange->Withdraw({this, slot.token()}, MailboxOf(slot.entry), outbox_)) return;
+      break;
   }
   slot.progress.cancelled = true;
   Finish(slot);
 }
 
-size_t Lane::RequestCancelAll(BoundRing &ring) {
-  std::vector<Slot *> slots;
-  for (Slot *slot = ring.queued().front(); slot != nullptr; slot = slot->next)
-    slots.push_back(slot);
-  for (Slot *slot = ring.in_flight().front(); slot != nullptr;
-       slot = slot->next)
-    slots.push_back(slot);
-  for (Slot *slot : slots)
-    RequestCancel(*slot);
+size_t Lane::RequestCancelAll(BoundRing& ring) {
+  std::vector<Slot*> slots;
+  for (Slot* slot = ring.queued().front(); slot != nullptr; slot = slot->next) slots.push_back(slot);
+  for (Slot* slot = ring.in_flight().front(); slot != nullptr; slot = slot->next) slots.push_back(slot);
+  for (Slot* slot : slots) RequestCancel(*slot);
   return slots.size();
 }
 
-void Lane::CancelInKernel(Slot &slot) {
+void Lane::CancelInKernel(Slot& slot) {
   // Of a chain, whichever member has been started; the kernel answers ENOENT
   // for the others.
-  const unsigned members =
-      slot.entry.kind() == OperationKind::kReadFile ? kMaxStepEntries - 1 : 1;
+  const unsigned members = slot.entry.kind() == OperationKind::kReadFile ? kMaxStepEntries - 1 : 1;
   for (unsigned member = 0; member < members; ++member) {
-    io_uring_sqe *sqe = kernel_->NextSqe();
+    io_uring_sqe* sqe = kernel_->NextSqe();
     if (sqe == nullptr) {
       Submit();
       sqe = kernel_->NextSqe();
     }
-    if (sqe == nullptr)
-      return;
+    if (sqe == nullptr) return;
     sqe->opcode = IORING_OP_ASYNC_CANCEL;
     sqe->fd = -1;
     sqe->addr = EncodeUserData(slot.token(), member);
@@ -619,12 +554,10 @@ void Lane::CancelInKernel(Slot &slot) {
   }
 }
 
-std::string Lane::Abandon(Slot &slot) {
+std::string Lane::Abandon(Slot& slot) {
   const int fd = FdOf(slot.entry.operation());
-  std::string name = absl::StrCat(
-      OperationName(slot.entry.kind()),
-      fd >= 0 ? absl::StrCat("(fd ", fd, ")") : "", ", ",
-      (MonotonicNanos() - slot.accepted_ns) / 1'000'000, " ms old");
+  std::string name = absl::StrCat(OperationName(slot.entry.kind()), fd >= 0 ? absl::StrCat("(fd ", fd, ")") : "", ", ",
+                                  (MonotonicNanos() - slot.accepted_ns) / 1'000'000, " ms old");
   slot.ring->Abandon(&slot);
   return name;
 }
@@ -632,7 +565,7 @@ std::string Lane::Abandon(Slot &slot) {
 // ---------------------------------------------------------------------------------------------------------------------------------
 // Waiting.
 
-void Lane::Await(LaneLock &lock, Waiter &waiter, int64_t deadline_ns) {
+void Lane::Await(LaneLock& lock, Waiter& waiter, int64_t deadline_ns) {
   waiter.outcome = Waiter::Outcome::kWaiting;
   waiter.ring->waiters.PushBack(&waiter);
   waiters_.PushBack(&waiter);
@@ -644,44 +577,35 @@ void Lane::Await(LaneLock &lock, Waiter &waiter, int64_t deadline_ns) {
     }
     const bool for_ever = deadline_ns == std::numeric_limits<int64_t>::max();
     const int64_t left = for_ever ? -1 : deadline_ns - MonotonicNanos();
-    if (!for_ever && left <= 0)
-      break;
+    if (!for_ever && left <= 0) break;
     if (leader_ == nullptr) {
       Lead(lock, waiter, left);
     } else {
       lock.Sleep(waiter.wake_up, deadline_ns);
     }
   }
-  if (waiter.outcome != Waiter::Outcome::kRingGone)
-    waiter.ring->waiters.Remove(&waiter);
+  if (waiter.outcome != Waiter::Outcome::kRingGone) waiter.ring->waiters.Remove(&waiter);
   waiters_.Remove(&waiter);
-  if (leader_ != nullptr)
-    return;
-  for (Waiter *next = waiters_.front(); next != nullptr;
-       next = next->next_of_lane) {
-    if (next->outcome != Waiter::Outcome::kWaiting)
-      continue;
+  if (leader_ != nullptr) return;
+  for (Waiter* next = waiters_.front(); next != nullptr; next = next->next_of_lane) {
+    if (next->outcome != Waiter::Outcome::kWaiting) continue;
     next->wake_up.notify_one();
     return;
   }
 }
 
-void Lane::Lead(LaneLock &lock, Waiter &waiter, int64_t timeout_ns) {
+void Lane::Lead(LaneLock& lock, Waiter& waiter, int64_t timeout_ns) {
   // Without other threads only a worker's result can come from elsewhere.
-  if (!wake_armed_ && (!options_.one_thread || jobs_under_way_ > 0))
-    ArmWakeUp();
+  if (!wake_armed_ && (!options_.one_thread || jobs_under_way_ > 0)) ArmWakeUp();
   const unsigned submit = kernel_->Unsubmitted();
   kernel_->Publish();
   ++counters_.kernel_entries;
   leader_ = &waiter;
   sleeping_.store(true, std::memory_order_seq_cst);
-  if (finished_jobs_.load(std::memory_order_seq_cst) == nullptr &&
-      !kernel_->HasCqes()) {
+  if (finished_jobs_.load(std::memory_order_seq_cst) == nullptr && !kernel_->HasCqes()) {
     lock.Unlock();
-    const int taken = kernel_->Enter(
-        {.submit = submit, .min_complete = 1, .timeout_ns = timeout_ns});
-    if (submit > 0 &&
-        (taken == -EAGAIN || taken == -EBUSY || taken == -ENOMEM)) {
+    const int taken = kernel_->Enter({.submit = submit, .min_complete = 1, .timeout_ns = timeout_ns});
+    if (submit > 0 && (taken == -EAGAIN || taken == -EBUSY || taken == -ENOMEM)) {
       // The kernel is short of memory and did not even begin to wait: something
       // that ends may change that.
       constexpr int64_t kPauseNs = 1'000'000;
@@ -694,7 +618,7 @@ void Lane::Lead(LaneLock &lock, Waiter &waiter, int64_t timeout_ns) {
   Drive();
 }
 
-void Lane::Satisfy(Waiter &waiter, Waiter::Outcome outcome) {
+void Lane::Satisfy(Waiter& waiter, Waiter::Outcome outcome) {
   waiter.outcome = outcome;
   if (&waiter == leader_) {
     WakeLeader();
@@ -704,13 +628,12 @@ void Lane::Satisfy(Waiter &waiter, Waiter::Outcome outcome) {
 }
 
 void Lane::ArmWakeUp() {
-  io_uring_sqe *sqe = kernel_->NextSqe();
+  io_uring_sqe* sqe = kernel_->NextSqe();
   if (sqe == nullptr) {
     Submit();
     sqe = kernel_->NextSqe();
   }
-  if (sqe == nullptr)
-    return;
+  if (sqe == nullptr) return;
   sqe->opcode = IORING_OP_READ;
   sqe->fd = wake_fd_;
   sqe->addr = reinterpret_cast<uintptr_t>(&wake_value_);
@@ -720,8 +643,7 @@ void Lane::ArmWakeUp() {
 }
 
 void Lane::WakeLeader() {
-  if (!wake_armed_)
-    ArmWakeUp();
+  if (!wake_armed_) ArmWakeUp();
   RingBell();
 }
 
@@ -732,33 +654,29 @@ void Lane::RingBell() {
   [[maybe_unused]] const ssize_t written = write(wake_fd_, &one, sizeof(one));
 }
 
-void Lane::DismissWaiters(BoundRing &ring) {
-  while (Waiter *waiter = ring.waiters.front()) {
+void Lane::DismissWaiters(BoundRing& ring) {
+  while (Waiter* waiter = ring.waiters.front()) {
     ring.waiters.Remove(waiter);
     Satisfy(*waiter, Waiter::Outcome::kRingGone);
   }
 }
 
-void Lane::Forget(BoundRing &ring) {
+void Lane::Forget(BoundRing& ring) {
   std::erase(wants_start_, &ring);
   ring.wants_start = false;
 }
 
 bool Lane::Close() {
-  if (slots_.live() > 0 || jobs_under_way_ > 0)
-    return false;
+  if (slots_.live() > 0 || jobs_under_way_ > 0) return false;
   constexpr int64_t kPatienceNs = 1'000'000'000;
   const int64_t deadline_ns = MonotonicNanos() + kPatienceNs;
-  if (wake_armed_)
-    RingBell();
+  if (wake_armed_) RingBell();
   while (wake_armed_ && MonotonicNanos() < deadline_ns) {
     kernel_->Publish();
-    kernel_->Enter({.submit = kernel_->Unsubmitted(),
-                    .min_complete = 1,
-                    .timeout_ns = deadline_ns - MonotonicNanos()});
+    kernel_->Enter({.submit = kernel_->Unsubmitted(), .min_complete = 1, .timeout_ns = deadline_ns - MonotonicNanos()});
     Collect();
   }
   return !wake_armed_;
 }
 
-} // namespace agentos
+}  // namespace agentos

@@ -69,30 +69,28 @@ struct LaneCounters {
   std::array<uint64_t, kOperationKinds> completions_by_operation{};
   LatencyHistogram latency;
 
-  void Add(const LaneCounters &other);
+  void Add(const LaneCounters& other);
 };
 
 class Lane {
-public:
+ public:
   struct Options {
     KernelRing::Options kernel;
     bool one_thread = false;
     bool nosignal_writes = false;
     // Both outlive the lane.
-    FileWorkers *workers = nullptr;
-    IpcExchange *exchange = nullptr;
+    FileWorkers* workers = nullptr;
+    IpcExchange* exchange = nullptr;
   };
 
-  static absl::StatusOr<std::unique_ptr<Lane>> Create(const Options &options);
+  static absl::StatusOr<std::unique_ptr<Lane>> Create(const Options& options);
   ~Lane();
-  Lane(const Lane &) = delete;
-  Lane &operator=(const Lane &) = delete;
+  Lane(const Lane&) = delete;
+  Lane& operator=(const Lane&) = delete;
 
   // Accepts all entries and starts them, or refuses all. `seqs` is as long as
   // `entries`, or empty.
-  absl::Status Accept(BoundRing &ring,
-                      absl::Span<SyscallSubmissionEntry> entries,
-                      absl::Span<Seq> seqs);
+  absl::Status Accept(BoundRing& ring, absl::Span<SyscallSubmissionEntry> entries, absl::Span<Seq> seqs);
 
   // The loop: starts what may start, submits, collects results, places
   // completions, until there is nothing left to do now.
@@ -100,36 +98,34 @@ public:
 
   // Whether a wait must not come before the next run of the loop: something has
   // to be told to the workers or judged by its timing.
-  bool MustDriveFirst() const {
-    return first_new_job_ != nullptr || reads_under_way_ > 0 || !ready_.empty();
-  }
+  bool MustDriveFirst() const { return first_new_job_ != nullptr || reads_under_way_ > 0 || !ready_.empty(); }
 
   // Waits until `waiter` has an outcome or the clock has reached `deadline_ns`.
   // Releases the lock meanwhile.
-  void Await(class LaneLock &lock, Waiter &waiter, int64_t deadline_ns);
+  void Await(class LaneLock& lock, Waiter& waiter, int64_t deadline_ns);
 
   // Asks one entry to stop; it may be completed when this returns.
-  void RequestCancel(Slot &slot);
+  void RequestCancel(Slot& slot);
   // Asks all entries of a ring to stop: how many.
-  size_t RequestCancelAll(BoundRing &ring);
+  size_t RequestCancelAll(BoundRing& ring);
 
   // Ends what an entry that can no longer be waited for leaves behind, and says
   // what it was.
-  std::string Abandon(Slot &slot);
+  std::string Abandon(Slot& slot);
 
   // Moves a completed slot's content to `out` and frees it. The slot is in no
   // queue.
-  void Deliver(Slot *slot, SyscallCompletionEntry &out);
+  void Deliver(Slot* slot, SyscallCompletionEntry& out);
   // Disposes of a completion that nobody will read: an fd in it is closed.
-  void Discard(Slot *slot);
+  void Discard(Slot* slot);
 
   // Tells all waiters of a ring that it is gone.
-  void DismissWaiters(BoundRing &ring);
+  void DismissWaiters(BoundRing& ring);
   // Nothing of the lane names the ring any more.
-  void Forget(BoundRing &ring);
+  void Forget(BoundRing& ring);
 
   // A worker has finished a job. Any thread, no lock.
-  void PostFromWorker(FileJob *job);
+  void PostFromWorker(FileJob* job);
   // A message has been sent or has arrived.
   void CompleteIpc(IpcDelivery delivery);
 
@@ -138,48 +134,46 @@ public:
   bool Close();
 
   size_t live_slots() const { return slots_.live(); }
-  const LaneCounters &counters() const { return counters_; }
-  const KernelRing &kernel() const { return *kernel_; }
+  const LaneCounters& counters() const { return counters_; }
+  const KernelRing& kernel() const { return *kernel_; }
   bool one_thread() const { return options_.one_thread; }
 
-private:
+ private:
   friend class LaneLock;
 
-  Lane(const Options &options, std::unique_ptr<KernelRing> kernel, int wake_fd);
+  Lane(const Options& options, std::unique_ptr<KernelRing> kernel, int wake_fd);
 
   // Starting.
-  void StartQueued(BoundRing &ring);
-  void Begin(Slot &slot);
-  void BeginKernelStep(Slot &slot);
-  void BeginLseek(Slot &slot);
-  void BeginJob(Slot &slot);
-  void BeginIpc(Slot &slot);
-  void Resume(Slot &slot);
+  void StartQueued(BoundRing& ring);
+  void Begin(Slot& slot);
+  void BeginKernelStep(Slot& slot);
+  void BeginLseek(Slot& slot);
+  void BeginJob(Slot& slot);
+  void BeginIpc(Slot& slot);
+  void Resume(Slot& slot);
   void StartWaiting();
   void AddNewJobs();
   void Submit();
 
   // Ending.
   size_t Collect();
-  void OnResult(const KernelRing::Result &result);
-  void OnStep(Slot &slot, StepResult step);
+  void OnResult(const KernelRing::Result& result);
+  void OnStep(Slot& slot, StepResult step);
   size_t CollectFromWorkers();
-  void OnJobDone(FileJob &job);
-  void Finish(Slot &slot);
-  void Count(const Slot &slot);
-  void Place(BoundRing &ring, Slot &slot);
-  void Drop(Slot *slot);
-  void CancelInKernel(Slot &slot);
+  void OnJobDone(FileJob& job);
+  void Finish(Slot& slot);
+  void Count(const Slot& slot);
+  void Place(BoundRing& ring, Slot& slot);
+  void Drop(Slot* slot);
+  void CancelInKernel(Slot& slot);
 
   // Waiting.
-  void Lead(LaneLock &lock, Waiter &waiter, int64_t timeout_ns);
-  void Satisfy(Waiter &waiter, Waiter::Outcome outcome);
+  void Lead(LaneLock& lock, Waiter& waiter, int64_t timeout_ns);
+  void Satisfy(Waiter& waiter, Waiter::Outcome outcome);
   void ArmWakeUp();
   void WakeLeader();
   void RingBell();
-  BoundRing &RingOf(const Slot &slot) const {
-    return static_cast<BoundRing &>(*slot.ring);
-  }
+  BoundRing& RingOf(const Slot& slot) const { return static_cast<BoundRing&>(*slot.ring); }
 
   const Options options_;
   std::mutex mutex_;
@@ -201,15 +195,15 @@ private:
 
   // Entries that have their turn but found no room in the submission queue, or
   // were let go by PositionOrder.
-  std::vector<Slot *> ready_;
+  std::vector<Slot*> ready_;
   // Rings of which an entry ended while others wait to be started.
-  std::vector<BoundRing *> wants_start_;
+  std::vector<BoundRing*> wants_start_;
   // Messages for entries of whichever lane, delivered when the lock is given
   // up.
   std::vector<IpcDelivery> outbox_;
 
   LaneWaiters waiters_;
-  Waiter *leader_ = nullptr;
+  Waiter* leader_ = nullptr;
 
   // The wake-up: a read of wake_fd_ in the kernel ring. wake_value_ must stay
   // valid until it has completed.
@@ -221,40 +215,38 @@ private:
   std::atomic<bool> sleeping_{false};
 
   // Jobs made since the workers were last told, linked by `next`.
-  FileJob *first_new_job_ = nullptr;
-  FileJob *last_new_job_ = nullptr;
+  FileJob* first_new_job_ = nullptr;
+  FileJob* last_new_job_ = nullptr;
   size_t new_jobs_ = 0;
   size_t jobs_under_way_ = 0;
   // Finished jobs, last first.
-  std::atomic<FileJob *> finished_jobs_{nullptr};
+  std::atomic<FileJob*> finished_jobs_{nullptr};
 };
 
 // Holds a lane's lock and delivers, when it gives it up, the messages that were
 // sent meanwhile.
 class LaneLock {
-public:
+ public:
   LaneLock() = default;
-  explicit LaneLock(Lane &lane) { Lock(lane); }
+  explicit LaneLock(Lane& lane) { Lock(lane); }
   ~LaneLock() {
-    if (lane_ != nullptr)
-      Unlock();
+    if (lane_ != nullptr) Unlock();
   }
-  LaneLock(const LaneLock &) = delete;
-  LaneLock &operator=(const LaneLock &) = delete;
+  LaneLock(const LaneLock&) = delete;
+  LaneLock& operator=(const LaneLock&) = delete;
 
-  void Lock(Lane &lane) {
-    if (!lane.options_.one_thread)
-      lane.mutex_.lock();
+  void Lock(Lane& lane) {
+    if (!lane.options_.one_thread) lane.mutex_.lock();
     lane_ = &lane;
   }
   void Unlock();
-  Lane *lane() const { return lane_; }
+  Lane* lane() const { return lane_; }
 
-private:
+ private:
   friend class Lane;
-  void Sleep(std::condition_variable &condition, int64_t deadline_ns);
+  void Sleep(std::condition_variable& condition, int64_t deadline_ns);
 
-  Lane *lane_ = nullptr;
+  Lane* lane_ = nullptr;
 };
 
 // CLOCK_MONOTONIC in nanoseconds: the clock of every deadline and latency.
@@ -263,6 +255,6 @@ int64_t MonotonicNanos();
 // absl::InfiniteDuration().
 int64_t DeadlineAfter(int64_t begin_ns, absl::Duration duration);
 
-} // namespace agentos
+}  // namespace agentos
 
-#endif // AGENTOS_EXECUTOR_LANE_H_
+#endif  // AGENTOS_EXECUTOR_LANE_H_

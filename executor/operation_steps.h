@@ -22,71 +22,66 @@ enum Phase : uint8_t {
   kPhaseConnecting = 2,
 };
 
-inline uint64_t AddressOf(const void *memory) {
-  return reinterpret_cast<uintptr_t>(memory);
-}
+inline uint64_t AddressOf(const void* memory) { return reinterpret_cast<uintptr_t>(memory); }
 
-inline StepResult Fail(Slot &slot, int error_number) {
+inline StepResult Fail(Slot& slot, int error_number) {
   slot.progress.error = error_number;
   return StepResult::kDone;
 }
 
 // A read into this buffer, by the registration where it has one.
-inline void PointAtBuffer(const PooledBuffer &buffer, io_uring_sqe &sqe) {
+inline void PointAtBuffer(const PooledBuffer& buffer, io_uring_sqe& sqe) {
   sqe.opcode = buffer.arena() < 0 ? IORING_OP_READ : IORING_OP_READ_FIXED;
-  sqe.buf_index =
-      static_cast<uint16_t>(buffer.arena() < 0 ? 0 : buffer.arena());
+  sqe.buf_index = static_cast<uint16_t>(buffer.arena() < 0 ? 0 : buffer.arena());
 }
 
 // One row per operation: how its submission entry is filled, and what a result
 // means that is no transient error.
 struct Steps {
-  StepResult (*fill)(OperationContext &context, Slot &slot, io_uring_sqe &sqe);
-  StepResult (*end)(Slot &slot, int32_t result);
+  StepResult (*fill)(OperationContext& context, Slot& slot, io_uring_sqe& sqe);
+  StepResult (*end)(Slot& slot, int32_t result);
 };
 
-template <typename Op> const Op &As(const Slot &slot) {
+template <typename Op>
+const Op& As(const Slot& slot) {
   return *std::get_if<Op>(&slot.entry.operation());
 }
 
 // Ends of more than one operation. The first hands the result on as value();
 // the second hands over what was read or received; the third adds what was
 // written or sent and goes on until `size` has been reached.
-StepResult EndValue(Slot &slot, int32_t result);
-StepResult EndRead(Slot &slot, int32_t result);
-StepResult Continue(Slot &slot, int32_t result, size_t size);
+StepResult EndValue(Slot& slot, int32_t result);
+StepResult EndRead(Slot& slot, int32_t result);
+StepResult Continue(Slot& slot, int32_t result, size_t size);
 
 // file_operations.cc
-StepResult FillNop(OperationContext &context, Slot &slot, io_uring_sqe &sqe);
-StepResult FillRead(OperationContext &context, Slot &slot, io_uring_sqe &sqe);
-StepResult FillWrite(OperationContext &context, Slot &slot, io_uring_sqe &sqe);
-StepResult FillOpen(OperationContext &context, Slot &slot, io_uring_sqe &sqe);
-StepResult FillClose(OperationContext &context, Slot &slot, io_uring_sqe &sqe);
-StepResult FillFsync(OperationContext &context, Slot &slot, io_uring_sqe &sqe);
-StepResult EndWrite(Slot &slot, int32_t result);
-StepResult EndClose(Slot &slot, int32_t result);
+StepResult FillNop(OperationContext& context, Slot& slot, io_uring_sqe& sqe);
+StepResult FillRead(OperationContext& context, Slot& slot, io_uring_sqe& sqe);
+StepResult FillWrite(OperationContext& context, Slot& slot, io_uring_sqe& sqe);
+StepResult FillOpen(OperationContext& context, Slot& slot, io_uring_sqe& sqe);
+StepResult FillClose(OperationContext& context, Slot& slot, io_uring_sqe& sqe);
+StepResult FillFsync(OperationContext& context, Slot& slot, io_uring_sqe& sqe);
+StepResult EndWrite(Slot& slot, int32_t result);
+StepResult EndClose(Slot& slot, int32_t result);
 
 // socket_operations.cc
-StepResult FillSend(OperationContext &context, Slot &slot, io_uring_sqe &sqe);
-StepResult FillRecv(OperationContext &context, Slot &slot, io_uring_sqe &sqe);
-StepResult FillAccept(OperationContext &context, Slot &slot, io_uring_sqe &sqe);
-StepResult FillConnect(OperationContext &context, Slot &slot,
-                       io_uring_sqe &sqe);
-StepResult FillSendTo(OperationContext &context, Slot &slot, io_uring_sqe &sqe);
-StepResult FillRecvFrom(OperationContext &context, Slot &slot,
-                        io_uring_sqe &sqe);
-StepResult EndSend(Slot &slot, int32_t result);
-StepResult EndSendTo(Slot &slot, int32_t result);
-StepResult EndAccept(Slot &slot, int32_t result);
-StepResult EndConnect(Slot &slot, int32_t result);
-StepResult EndRecvFrom(Slot &slot, int32_t result);
+StepResult FillSend(OperationContext& context, Slot& slot, io_uring_sqe& sqe);
+StepResult FillRecv(OperationContext& context, Slot& slot, io_uring_sqe& sqe);
+StepResult FillAccept(OperationContext& context, Slot& slot, io_uring_sqe& sqe);
+StepResult FillConnect(OperationContext& context, Slot& slot, io_uring_sqe& sqe);
+StepResult FillSendTo(OperationContext& context, Slot& slot, io_uring_sqe& sqe);
+StepResult FillRecvFrom(OperationContext& context, Slot& slot, io_uring_sqe& sqe);
+StepResult EndSend(Slot& slot, int32_t result);
+StepResult EndSendTo(Slot& slot, int32_t result);
+StepResult EndAccept(Slot& slot, int32_t result);
+StepResult EndConnect(Slot& slot, int32_t result);
+StepResult EndRecvFrom(Slot& slot, int32_t result);
 
 // ReadFile as a chain: open into a direct descriptor, read, read again to see
 // the end, close.
-StepResult BeginReadFileChain(OperationContext &context, Slot &slot);
-StepResult EndReadFileChain(OperationContext &context, Slot &slot,
-                            unsigned member, int32_t result);
+StepResult BeginReadFileChain(OperationContext& context, Slot& slot);
+StepResult EndReadFileChain(OperationContext& context, Slot& slot, unsigned member, int32_t result);
 
-} // namespace agentos::executor_internal
+}  // namespace agentos::executor_internal
 
-#endif // AGENTOS_EXECUTOR_OPERATION_STEPS_H_
+#endif  // AGENTOS_EXECUTOR_OPERATION_STEPS_H_

@@ -10,7 +10,7 @@
 
 namespace agentos {
 
-using namespace executor_internal; // The private half of this very component.
+using namespace executor_internal;  // The private half of this very component.
 
 namespace {
 
@@ -42,84 +42,74 @@ constexpr std::array<Steps, kOperationKinds> kSteps = {{
     {},
 }};
 
-const Steps &StepsOf(OperationKind kind) {
-  return kSteps[static_cast<size_t>(kind)];
-}
+const Steps& StepsOf(OperationKind kind) { return kSteps[static_cast<size_t>(kind)]; }
 
 bool WaitsForOutput(OperationKind kind) {
-  return kind == OperationKind::kWrite || kind == OperationKind::kSend ||
-         kind == OperationKind::kSendTo || kind == OperationKind::kConnect;
+  return kind == OperationKind::kWrite || kind == OperationKind::kSend || kind == OperationKind::kSendTo ||
+         kind == OperationKind::kConnect;
 }
 
-int CallerFlags(const Operation &operation) {
-  if (const auto *op = std::get_if<operation::Send>(&operation))
-    return op->flags;
-  if (const auto *op = std::get_if<operation::Recv>(&operation))
-    return op->flags;
-  if (const auto *op = std::get_if<operation::SendTo>(&operation))
-    return op->flags;
-  if (const auto *op = std::get_if<operation::RecvFrom>(&operation))
-    return op->flags;
+int CallerFlags(const Operation& operation) {
+  if (const auto* op = std::get_if<operation::Send>(&operation)) return op->flags;
+  if (const auto* op = std::get_if<operation::Recv>(&operation)) return op->flags;
+  if (const auto* op = std::get_if<operation::SendTo>(&operation)) return op->flags;
+  if (const auto* op = std::get_if<operation::RecvFrom>(&operation)) return op->flags;
   return 0;
 }
 
-void FillPoll(const Slot &slot, io_uring_sqe &sqe) {
+void FillPoll(const Slot& slot, io_uring_sqe& sqe) {
   sqe.opcode = IORING_OP_POLL_ADD;
   sqe.fd = FdOf(slot.entry.operation());
   sqe.poll32_events = WaitsForOutput(slot.entry.kind()) ? POLLOUT : POLLIN;
 }
 
-StepResult Retry(Slot &slot, int error_number) {
-  if (slot.progress.retries >= kMostRetries)
-    return Fail(slot, error_number);
+StepResult Retry(Slot& slot, int error_number) {
+  if (slot.progress.retries >= kMostRetries) return Fail(slot, error_number);
   ++slot.progress.retries;
   return StepResult::kAgain;
 }
 
 // A result that says nothing about the operation yet.
-StepResult EndTransient(Slot &slot, int error_number) {
+StepResult EndTransient(Slot& slot, int error_number) {
   switch (error_number) {
-  case EINTR:
-    return Retry(slot, EINTR);
-  case ECANCELED:
-    // Nobody asked: the thread that submitted it has ended and the kernel took
-    // its work back.
-    return Retry(slot, ECANCELED);
-  default:
-    if ((CallerFlags(slot.entry.operation()) & MSG_DONTWAIT) != 0) {
-      // What a non-blocking call has moved before it would wait is its result.
-      return slot.value > 0 ? StepResult::kDone : Fail(slot, error_number);
-    }
-    slot.progress.phase = kPhasePoll;
-    return Retry(slot, error_number);
+    case EINTR:
+      return Retry(slot, EINTR);
+    case ECANCELED:
+      // Nobody asked: the thread that submitted it has ended and the kernel took
+      // its work back.
+      return Retry(slot, ECANCELED);
+    default:
+      if ((CallerFlags(slot.entry.operation()) & MSG_DONTWAIT) != 0) {
+        // What a non-blocking call has moved before it would wait is its result.
+        return slot.value > 0 ? StepResult::kDone : Fail(slot, error_number);
+      }
+      slot.progress.phase = kPhasePoll;
+      return Retry(slot, error_number);
   }
 }
 
-bool IsTransient(const Slot &slot, int error_number) {
+bool IsTransient(const Slot& slot, int error_number) {
   switch (error_number) {
-  case EAGAIN:
-    return FdOf(slot.entry.operation()) >= 0;
-  case EINTR:
-    // close(2) has closed the fd all the same, and a connection goes on being
-    // made.
-    return slot.entry.kind() != OperationKind::kClose &&
-           slot.entry.kind() != OperationKind::kConnect;
-  case ECANCELED:
-    return true;
-  default:
-    return false;
+    case EAGAIN:
+      return FdOf(slot.entry.operation()) >= 0;
+    case EINTR:
+      // close(2) has closed the fd all the same, and a connection goes on being
+      // made.
+      return slot.entry.kind() != OperationKind::kClose && slot.entry.kind() != OperationKind::kConnect;
+    case ECANCELED:
+      return true;
+    default:
+      return false;
   }
 }
 
-} // namespace
+}  // namespace
 
-StepResult BeginStep(OperationContext &context, Slot &slot) {
+StepResult BeginStep(OperationContext& context, Slot& slot) {
   const OperationKind kind = slot.entry.kind();
-  if (kind == OperationKind::kReadFile)
-    return BeginReadFileChain(context, slot);
-  io_uring_sqe *sqe = context.kernel.NextSqe();
-  if (sqe == nullptr)
-    return StepResult::kNoRoom;
+  if (kind == OperationKind::kReadFile) return BeginReadFileChain(context, slot);
+  io_uring_sqe* sqe = context.kernel.NextSqe();
+  if (sqe == nullptr) return StepResult::kNoRoom;
   sqe->user_data = EncodeUserData(slot.token(), 0);
   slot.progress.outstanding = 1;
   if (slot.progress.phase != kPhaseCall) {
@@ -139,24 +129,19 @@ StepResult BeginStep(OperationContext &context, Slot &slot) {
   return filled;
 }
 
-StepResult EndStep(OperationContext &context, Slot &slot, unsigned member,
-                   int32_t result) {
+StepResult EndStep(OperationContext& context, Slot& slot, unsigned member, int32_t result) {
   --slot.progress.outstanding;
   const OperationKind kind = slot.entry.kind();
-  if (kind == OperationKind::kReadFile)
-    return EndReadFileChain(context, slot, member, result);
+  if (kind == OperationKind::kReadFile) return EndReadFileChain(context, slot, member, result);
   if (result < 0) {
-    if (slot.progress.cancel_requested &&
-        (result == -ECANCELED || result == -EINTR)) {
+    if (slot.progress.cancel_requested && (result == -ECANCELED || result == -EINTR)) {
       slot.progress.cancelled = true;
       return StepResult::kDone;
     }
-    if (IsTransient(slot, -result))
-      return EndTransient(slot, -result);
+    if (IsTransient(slot, -result)) return EndTransient(slot, -result);
   }
   if (slot.progress.phase == kPhasePoll) {
-    if (result < 0)
-      return Fail(slot, -result);
+    if (result < 0) return Fail(slot, -result);
     slot.progress.phase = kPhaseCall;
     return StepResult::kAgain;
   }
@@ -165,26 +150,22 @@ StepResult EndStep(OperationContext &context, Slot &slot, unsigned member,
 
 namespace executor_internal {
 
-StepResult Continue(Slot &slot, int32_t result, size_t size) {
-  if (result < 0)
-    return Fail(slot, -result);
+StepResult Continue(Slot& slot, int32_t result, size_t size) {
+  if (result < 0) return Fail(slot, -result);
   slot.value += result;
-  if (static_cast<size_t>(slot.value) >= size)
-    return StepResult::kDone;
-  if (result == 0)
-    return Fail(slot, EIO);
+  if (static_cast<size_t>(slot.value) >= size) return StepResult::kDone;
+  if (result == 0) return Fail(slot, EIO);
   slot.progress.retries = 0;
   return StepResult::kAgain;
 }
 
-StepResult EndValue(Slot &slot, int32_t result) {
-  if (result < 0)
-    return Fail(slot, -result);
+StepResult EndValue(Slot& slot, int32_t result) {
+  if (result < 0) return Fail(slot, -result);
   slot.value = result;
   return StepResult::kDone;
 }
 
-StepResult EndRead(Slot &slot, int32_t result) {
+StepResult EndRead(Slot& slot, int32_t result) {
   if (result < 0) {
     slot.buffer.Reset();
     return Fail(slot, -result);
@@ -194,5 +175,5 @@ StepResult EndRead(Slot &slot, int32_t result) {
   return StepResult::kDone;
 }
 
-} // namespace executor_internal
-} // namespace agentos
+}  // namespace executor_internal
+}  // namespace agentos

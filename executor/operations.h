@@ -39,8 +39,8 @@ enum class StepResult : uint8_t {
 };
 
 struct OperationContext {
-  KernelRing &kernel;
-  ResultBuffers &buffers;
+  KernelRing& kernel;
+  ResultBuffers& buffers;
 };
 
 // The most submission entries one step takes.
@@ -50,9 +50,8 @@ inline constexpr unsigned kMaxStepEntries = 4;
 // takes the general path.
 inline constexpr size_t kChainBufferSize = 65536;
 
-StepResult BeginStep(OperationContext &context, Slot &slot);
-StepResult EndStep(OperationContext &context, Slot &slot, unsigned member,
-                   int32_t result);
+StepResult BeginStep(OperationContext& context, Slot& slot);
+StepResult EndStep(OperationContext& context, Slot& slot, unsigned member, int32_t result);
 
 // user_data as the kernel carries it: generation, slot index, and which member
 // of the slot's step it is.
@@ -60,17 +59,13 @@ inline constexpr uint32_t kSlotIndexBits = 24;
 inline constexpr uint32_t kNoSlotIndex = (1u << kSlotIndexBits) - 1;
 
 inline uint64_t EncodeUserData(SlotToken token, unsigned member) {
-  return (uint64_t{token.generation} << 32) | (uint64_t{token.index} << 8) |
-         member;
+  return (uint64_t{token.generation} << 32) | (uint64_t{token.index} << 8) | member;
 }
 inline SlotToken TokenOf(uint64_t user_data) {
-  return {static_cast<uint32_t>(user_data >> 8) & kNoSlotIndex,
-          static_cast<uint32_t>(user_data >> 32)};
+  return {static_cast<uint32_t>(user_data >> 8) & kNoSlotIndex, static_cast<uint32_t>(user_data >> 32)};
 }
-inline unsigned MemberOf(uint64_t user_data) {
-  return static_cast<unsigned>(user_data & 0xff);
-}
+inline unsigned MemberOf(uint64_t user_data) { return static_cast<unsigned>(user_data & 0xff); }
 
-} // namespace agentos
+}  // namespace agentos
 
-#endif // AGENTOS_EXECUTOR_OPERATIONS_H_
+#endif  // AGENTOS_EXECUTOR_OPERATIONS_H_

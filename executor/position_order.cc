@@ -10,59 +10,55 @@ namespace {
 
 bool IsSeekable(int fd) { return lseek(fd, 0, SEEK_CUR) != -1; }
 
-} // namespace
+}  // namespace
 
-bool PositionOrder::Concerns(const Operation &operation) {
-  if (const auto *read = std::get_if<operation::Read>(&operation))
-    return read->offset == kCurrentPosition;
-  if (const auto *write = std::get_if<operation::Write>(&operation))
-    return write->offset == kCurrentPosition;
+bool PositionOrder::Concerns(const Operation& operation) {
+  if (const auto* read = std::get_if<operation::Read>(&operation)) return read->offset == kCurrentPosition;
+  if (const auto* write = std::get_if<operation::Write>(&operation)) return write->offset == kCurrentPosition;
   return std::holds_alternative<operation::Lseek>(operation);
 }
 
-PositionOrder::File *PositionOrder::Find(int fd) {
-  auto it = std::find_if(files_.begin(), files_.end(),
-                         [fd](const File &file) { return file.fd == fd; });
+PositionOrder::File* PositionOrder::Find(int fd) {
+  auto it = std::find_if(files_.begin(), files_.end(), [fd](const File& file) { return file.fd == fd; });
   return it == files_.end() ? nullptr : &*it;
 }
 
-bool PositionOrder::MayGo(const File &file, const Slot &slot) {
+bool PositionOrder::MayGo(const File& file, const Slot& slot) {
   switch (slot.entry.kind()) {
-  case OperationKind::kRead:
-    return !file.reading && (!file.writing || !IsSeekable(file.fd));
-  case OperationKind::kWrite:
-    return !file.writing && (!file.reading || !IsSeekable(file.fd));
-  default:
-    return (!file.reading && !file.writing) || !IsSeekable(file.fd);
+    case OperationKind::kRead:
+      return !file.reading && (!file.writing || !IsSeekable(file.fd));
+    case OperationKind::kWrite:
+      return !file.writing && (!file.reading || !IsSeekable(file.fd));
+    default:
+      return (!file.reading && !file.writing) || !IsSeekable(file.fd);
   }
 }
 
-void PositionOrder::Hold(File &file, Slot &slot) {
+void PositionOrder::Hold(File& file, Slot& slot) {
   slot.progress.holds_position = true;
   switch (slot.entry.kind()) {
-  case OperationKind::kRead:
-    file.reading = true;
-    return;
-  case OperationKind::kWrite:
-    file.writing = true;
-    return;
-  default:
-    // An lseek of a stream fails at once and concerns nobody: it must not take
-    // what others hold.
-    if (file.reading || file.writing) {
-      slot.progress.holds_position = false;
+    case OperationKind::kRead:
+      file.reading = true;
       return;
-    }
-    file.reading = file.writing = true;
-    return;
+    case OperationKind::kWrite:
+      file.writing = true;
+      return;
+    default:
+      // An lseek of a stream fails at once and concerns nobody: it must not take
+      // what others hold.
+      if (file.reading || file.writing) {
+        slot.progress.holds_position = false;
+        return;
+      }
+      file.reading = file.writing = true;
+      return;
   }
 }
 
-bool PositionOrder::Acquire(Slot &slot) {
+bool PositionOrder::Acquire(Slot& slot) {
   const int fd = FdOf(slot.entry.operation());
-  File *file = Find(fd);
-  if (file == nullptr)
-    file = &files_.emplace_back(File{.fd = fd});
+  File* file = Find(fd);
+  if (file == nullptr) file = &files_.emplace_back(File{.fd = fd});
   if (file->parked.empty() && MayGo(*file, slot)) {
     Hold(*file, slot);
     return true;
@@ -72,33 +68,30 @@ bool PositionOrder::Acquire(Slot &slot) {
   return false;
 }
 
-void PositionOrder::Release(Slot &slot, std::vector<Slot *> &ready) {
+void PositionOrder::Release(Slot& slot, std::vector<Slot*>& ready) {
   slot.progress.holds_position = false;
   const int fd = FdOf(slot.entry.operation());
-  File *file = Find(fd);
-  if (slot.entry.kind() != OperationKind::kWrite)
-    file->reading = false;
-  if (slot.entry.kind() != OperationKind::kRead)
-    file->writing = false;
+  File* file = Find(fd);
+  if (slot.entry.kind() != OperationKind::kWrite) file->reading = false;
+  if (slot.entry.kind() != OperationKind::kRead) file->writing = false;
   Advance(fd, ready);
 }
 
-void PositionOrder::Withdraw(Slot &slot, std::vector<Slot *> &ready) {
+void PositionOrder::Withdraw(Slot& slot, std::vector<Slot*>& ready) {
   const int fd = FdOf(slot.entry.operation());
   std::erase(Find(fd)->parked, &slot);
   Advance(fd, ready);
 }
 
-void PositionOrder::Advance(int fd, std::vector<Slot *> &ready) {
-  File *file = Find(fd);
+void PositionOrder::Advance(int fd, std::vector<Slot*>& ready) {
+  File* file = Find(fd);
   while (!file->parked.empty() && MayGo(*file, *file->parked.front())) {
-    Slot *next = file->parked.front();
+    Slot* next = file->parked.front();
     file->parked.erase(file->parked.begin());
     Hold(*file, *next);
     ready.push_back(next);
   }
-  if (file->parked.empty() && !file->reading && !file->writing)
-    files_.erase(files_.begin() + (file - files_.data()));
+  if (file->parked.empty() && !file->reading && !file->writing) files_.erase(files_.begin() + (file - files_.data()));
 }
 
-} // namespace agentos
+}  // namespace agentos

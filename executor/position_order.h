@@ -24,38 +24,38 @@
 namespace agentos {
 
 class PositionOrder {
-public:
+ public:
   // Whether the operation depends on the file's own position.
-  static bool Concerns(const Operation &operation);
+  static bool Concerns(const Operation& operation);
 
   // True: it may go, and holds the position until Release. False: it is parked
   // (SlotPlace::kParked).
-  bool Acquire(Slot &slot);
+  bool Acquire(Slot& slot);
 
   // Gives up what `slot` holds. Appends the parked entries that may go now,
   // each holding the position, to `ready`.
-  void Release(Slot &slot, std::vector<Slot *> &ready);
+  void Release(Slot& slot, std::vector<Slot*>& ready);
 
   // Takes a parked entry out: it is cancelled. Those behind it may become free
   // to go.
-  void Withdraw(Slot &slot, std::vector<Slot *> &ready);
+  void Withdraw(Slot& slot, std::vector<Slot*>& ready);
 
-private:
+ private:
   struct File {
     int fd;
     bool reading = false;
     bool writing = false;
-    std::vector<Slot *> parked = {};
+    std::vector<Slot*> parked = {};
   };
 
-  File *Find(int fd);
-  static bool MayGo(const File &file, const Slot &slot);
-  static void Hold(File &file, Slot &slot);
-  void Advance(int fd, std::vector<Slot *> &ready);
+  File* Find(int fd);
+  static bool MayGo(const File& file, const Slot& slot);
+  static void Hold(File& file, Slot& slot);
+  void Advance(int fd, std::vector<Slot*>& ready);
 
   std::vector<File> files_;
 };
 
-} // namespace agentos
+}  // namespace agentos
 
-#endif // AGENTOS_EXECUTOR_POSITION_ORDER_H_
+#endif  // AGENTOS_EXECUTOR_POSITION_ORDER_H_

@@ -28,18 +28,16 @@
 namespace agentos {
 
 class ResultBuffers {
-public:
-  explicit ResultBuffers(KernelRing &kernel)
-      : kernel_(kernel), pool_(ResultBufferPool::Create()) {}
+ public:
+  explicit ResultBuffers(KernelRing& kernel) : kernel_(kernel), pool_(ResultBufferPool::Create()) {}
   ~ResultBuffers() { pool_->Close(); }
-  ResultBuffers(const ResultBuffers &) = delete;
-  ResultBuffers &operator=(const ResultBuffers &) = delete;
+  ResultBuffers(const ResultBuffers&) = delete;
+  ResultBuffers& operator=(const ResultBuffers&) = delete;
 
   // Empty when the memory is not to be had.
   PooledBuffer Acquire(size_t size) {
     for (size_t i = 0; i < kArenas.size(); ++i) {
-      if (size > kArenas[i].more_than && size <= kArenas[i].buffer_size &&
-          !tried_[i]) [[unlikely]] {
+      if (size > kArenas[i].more_than && size <= kArenas[i].buffer_size && !tried_[i]) [[unlikely]] {
         Register(i);
       }
     }
@@ -49,30 +47,26 @@ public:
   // Once per batch, before its first Acquire.
   void CollectReturned() { pool_->CollectReturned(); }
 
-private:
+ private:
   struct ArenaPlan {
     size_t more_than;
     size_t buffer_size;
     size_t count;
   };
   // A batch of pages, and a batch of first buffers of ReadFile.
-  static constexpr std::array<ArenaPlan, 2> kArenas = {
-      {{1024, 4096, 256}, {16384, 65536, 64}}};
+  static constexpr std::array<ArenaPlan, 2> kArenas = {{{1024, 4096, 256}, {16384, 65536, 64}}};
 
   void Register(size_t i) {
     tried_[i] = true;
-    const absl::Span<char> memory = pool_->AddArena(
-        kArenas[i].buffer_size, kArenas[i].count, static_cast<int16_t>(i));
-    if (!memory.empty() &&
-        !kernel_.RegisterBuffer(static_cast<unsigned>(i), memory))
-      pool_->ForgetArena(static_cast<int16_t>(i));
+    const absl::Span<char> memory = pool_->AddArena(kArenas[i].buffer_size, kArenas[i].count, static_cast<int16_t>(i));
+    if (!memory.empty() && !kernel_.RegisterBuffer(static_cast<unsigned>(i), memory)) pool_->ForgetArena(static_cast<int16_t>(i));
   }
 
-  KernelRing &kernel_;
-  ResultBufferPool *const pool_;
+  KernelRing& kernel_;
+  ResultBufferPool* const pool_;
   std::array<bool, kArenas.size()> tried_{};
 };
 
-} // namespace agentos
+}  // namespace agentos
 
-#endif // AGENTOS_EXECUTOR_RESULT_BUFFERS_H_
+#endif  // AGENTOS_EXECUTOR_RESULT_BUFFERS_H_

@@ -12,8 +12,8 @@ namespace agentos::executor_internal {
 
 namespace {
 
-void PrepareMessage(Slot &slot, const void *data, size_t size) {
-  slot.vector = {.iov_base = const_cast<void *>(data), .iov_len = size};
+void PrepareMessage(Slot& slot, const void* data, size_t size) {
+  slot.vector = {.iov_base = const_cast<void*>(data), .iov_len = size};
   slot.message = {};
   slot.message.msg_name = &slot.address;
   slot.message.msg_iov = &slot.vector;
@@ -21,7 +21,7 @@ void PrepareMessage(Slot &slot, const void *data, size_t size) {
 }
 
 // Validated at Submit, so it cannot fail here.
-socklen_t PrepareAddress(Slot &slot, const std::string &text) {
+socklen_t PrepareAddress(Slot& slot, const std::string& text) {
   const SocketAddress address = *ParseSocketAddress(text);
   slot.address = address.storage;
   return address.length;
@@ -34,35 +34,28 @@ uint32_t SendFlags(int flags) {
   return static_cast<uint32_t>(flags | MSG_NOSIGNAL | all);
 }
 
-StepResult FillReceive(OperationContext &context, Slot &slot, size_t size,
-                       io_uring_sqe &sqe) {
-  if (!slot.buffer)
-    slot.buffer = context.buffers.Acquire(size);
-  if (!slot.buffer)
-    return Fail(slot, ENOMEM);
+StepResult FillReceive(OperationContext& context, Slot& slot, size_t size, io_uring_sqe& sqe) {
+  if (!slot.buffer) slot.buffer = context.buffers.Acquire(size);
+  if (!slot.buffer) return Fail(slot, ENOMEM);
   sqe.addr = AddressOf(slot.buffer.data());
   sqe.len = static_cast<uint32_t>(size);
   return StepResult::kWaiting;
 }
 
-std::unique_ptr<std::string> PeerAddress(const Slot &slot, socklen_t length) {
-  return std::make_unique<std::string>(FormatSocketAddress(
-      reinterpret_cast<const sockaddr *>(&slot.address), length));
+std::unique_ptr<std::string> PeerAddress(const Slot& slot, socklen_t length) {
+  return std::make_unique<std::string>(FormatSocketAddress(reinterpret_cast<const sockaddr*>(&slot.address), length));
 }
 
-StepResult EndAnySend(Slot &slot, int32_t result, size_t size, int flags) {
+StepResult EndAnySend(Slot& slot, int32_t result, size_t size, int flags) {
   const StepResult step = Continue(slot, result, size);
   // A non-blocking send has done what it could.
-  return step == StepResult::kAgain && (flags & MSG_DONTWAIT) != 0
-             ? StepResult::kDone
-             : step;
+  return step == StepResult::kAgain && (flags & MSG_DONTWAIT) != 0 ? StepResult::kDone : step;
 }
 
-} // namespace
+}  // namespace
 
-StepResult FillSend(OperationContext & /*context*/, Slot &slot,
-                    io_uring_sqe &sqe) {
-  const auto &op = As<operation::Send>(slot);
+StepResult FillSend(OperationContext& /*context*/, Slot& slot, io_uring_sqe& sqe) {
+  const auto& op = As<operation::Send>(slot);
   const auto sent = static_cast<size_t>(slot.value);
   sqe.opcode = IORING_OP_SEND;
   sqe.fd = op.fd;
@@ -72,21 +65,20 @@ StepResult FillSend(OperationContext & /*context*/, Slot &slot,
   return StepResult::kWaiting;
 }
 
-StepResult EndSend(Slot &slot, int32_t result) {
-  const auto &op = As<operation::Send>(slot);
+StepResult EndSend(Slot& slot, int32_t result) {
+  const auto& op = As<operation::Send>(slot);
   return EndAnySend(slot, result, op.data.size(), op.flags);
 }
 
-StepResult FillRecv(OperationContext &context, Slot &slot, io_uring_sqe &sqe) {
-  const auto &op = As<operation::Recv>(slot);
+StepResult FillRecv(OperationContext& context, Slot& slot, io_uring_sqe& sqe) {
+  const auto& op = As<operation::Recv>(slot);
   sqe.opcode = IORING_OP_RECV;
   sqe.fd = op.fd;
   sqe.msg_flags = static_cast<uint32_t>(op.flags);
   return FillReceive(context, slot, op.size, sqe);
 }
 
-StepResult FillAccept(OperationContext & /*context*/, Slot &slot,
-                      io_uring_sqe &sqe) {
+StepResult FillAccept(OperationContext& /*context*/, Slot& slot, io_uring_sqe& sqe) {
   slot.address_length = sizeof(slot.address);
   sqe.opcode = IORING_OP_ACCEPT;
   sqe.fd = As<operation::Accept>(slot).fd;
@@ -96,15 +88,13 @@ StepResult FillAccept(OperationContext & /*context*/, Slot &slot,
   return StepResult::kWaiting;
 }
 
-StepResult EndAccept(Slot &slot, int32_t result) {
-  if (result >= 0)
-    slot.peer_address = PeerAddress(slot, slot.address_length);
+StepResult EndAccept(Slot& slot, int32_t result) {
+  if (result >= 0) slot.peer_address = PeerAddress(slot, slot.address_length);
   return EndValue(slot, result);
 }
 
-StepResult FillConnect(OperationContext & /*context*/, Slot &slot,
-                       io_uring_sqe &sqe) {
-  const auto &op = As<operation::Connect>(slot);
+StepResult FillConnect(OperationContext& /*context*/, Slot& slot, io_uring_sqe& sqe) {
+  const auto& op = As<operation::Connect>(slot);
   sqe.opcode = IORING_OP_CONNECT;
   sqe.fd = op.fd;
   sqe.off = PrepareAddress(slot, op.address);
@@ -112,15 +102,12 @@ StepResult FillConnect(OperationContext & /*context*/, Slot &slot,
   return StepResult::kWaiting;
 }
 
-StepResult EndConnect(Slot &slot, int32_t result) {
+StepResult EndConnect(Slot& slot, int32_t result) {
   if (slot.progress.phase == kPhaseConnecting) {
-    if (result < 0)
-      return Fail(slot, -result);
+    if (result < 0) return Fail(slot, -result);
     int error_number = 0;
     socklen_t size = sizeof(error_number);
-    if (getsockopt(As<operation::Connect>(slot).fd, SOL_SOCKET, SO_ERROR,
-                   &error_number, &size) != 0)
-      error_number = errno;
+    if (getsockopt(As<operation::Connect>(slot).fd, SOL_SOCKET, SO_ERROR, &error_number, &size) != 0) error_number = errno;
     return EndValue(slot, -error_number);
   }
   if (result == -EINPROGRESS || result == -EINTR) {
@@ -130,9 +117,8 @@ StepResult EndConnect(Slot &slot, int32_t result) {
   return EndValue(slot, result);
 }
 
-StepResult FillSendTo(OperationContext & /*context*/, Slot &slot,
-                      io_uring_sqe &sqe) {
-  const auto &op = As<operation::SendTo>(slot);
+StepResult FillSendTo(OperationContext& /*context*/, Slot& slot, io_uring_sqe& sqe) {
+  const auto& op = As<operation::SendTo>(slot);
   const auto sent = static_cast<size_t>(slot.value);
   PrepareMessage(slot, op.data.data() + sent, op.data.size() - sent);
   slot.message.msg_namelen = PrepareAddress(slot, op.address);
@@ -144,17 +130,15 @@ StepResult FillSendTo(OperationContext & /*context*/, Slot &slot,
   return StepResult::kWaiting;
 }
 
-StepResult EndSendTo(Slot &slot, int32_t result) {
-  const auto &op = As<operation::SendTo>(slot);
+StepResult EndSendTo(Slot& slot, int32_t result) {
+  const auto& op = As<operation::SendTo>(slot);
   return EndAnySend(slot, result, op.data.size(), op.flags);
 }
 
-StepResult FillRecvFrom(OperationContext &context, Slot &slot,
-                        io_uring_sqe &sqe) {
-  const auto &op = As<operation::RecvFrom>(slot);
+StepResult FillRecvFrom(OperationContext& context, Slot& slot, io_uring_sqe& sqe) {
+  const auto& op = As<operation::RecvFrom>(slot);
   const StepResult filled = FillReceive(context, slot, op.size, sqe);
-  if (filled != StepResult::kWaiting)
-    return filled;
+  if (filled != StepResult::kWaiting) return filled;
   PrepareMessage(slot, slot.buffer.data(), op.size);
   slot.message.msg_namelen = sizeof(slot.address);
   sqe.opcode = IORING_OP_RECVMSG;
@@ -165,10 +149,9 @@ StepResult FillRecvFrom(OperationContext &context, Slot &slot,
   return StepResult::kWaiting;
 }
 
-StepResult EndRecvFrom(Slot &slot, int32_t result) {
-  if (result >= 0)
-    slot.peer_address = PeerAddress(slot, slot.message.msg_namelen);
+StepResult EndRecvFrom(Slot& slot, int32_t result) {
+  if (result >= 0) slot.peer_address = PeerAddress(slot, slot.message.msg_namelen);
   return EndRead(slot, result);
 }
 
-} // namespace agentos::executor_internal
+}  // namespace agentos::executor_internal

@@ -28,52 +28,48 @@ struct Waiter {
     // Nothing under way any more.
     kDrained,
   };
-  enum class Outcome : uint8_t {
-    kWaiting,
-    kSatisfied,
-    kTakenByAnother,
-    kRingGone
-  };
+  enum class Outcome : uint8_t { kWaiting, kSatisfied, kTakenByAnother, kRingGone };
 
   For what = For::kCount;
   Seq seq = 0;
   size_t count = 0;
-  BoundRing *ring = nullptr;
+  BoundRing* ring = nullptr;
 
   Outcome outcome = Outcome::kWaiting;
   // For kEntry: the completion, handed over the moment it came, out of every
   // queue.
-  Slot *slot = nullptr;
+  Slot* slot = nullptr;
   std::condition_variable wake_up;
 
   // Membership among the ring's and the lane's waiters.
-  Waiter *next_of_ring = nullptr;
-  Waiter *prev_of_ring = nullptr;
-  Waiter *next_of_lane = nullptr;
-  Waiter *prev_of_lane = nullptr;
+  Waiter* next_of_ring = nullptr;
+  Waiter* prev_of_ring = nullptr;
+  Waiter* next_of_lane = nullptr;
+  Waiter* prev_of_lane = nullptr;
 };
 
 // A list through one pair of a waiter's links.
-template <Waiter *Waiter::*Next, Waiter *Waiter::*Prev> class WaiterList {
-public:
+template <Waiter* Waiter::*Next, Waiter* Waiter::*Prev>
+class WaiterList {
+ public:
   bool empty() const { return head_ == nullptr; }
-  Waiter *front() const { return head_; }
+  Waiter* front() const { return head_; }
 
-  void PushBack(Waiter *waiter) {
+  void PushBack(Waiter* waiter) {
     waiter->*Prev = tail_;
     waiter->*Next = nullptr;
     (tail_ == nullptr ? head_ : tail_->*Next) = waiter;
     tail_ = waiter;
   }
 
-  void Remove(Waiter *waiter) {
+  void Remove(Waiter* waiter) {
     (waiter->*Prev == nullptr ? head_ : waiter->*Prev->*Next) = waiter->*Next;
     (waiter->*Next == nullptr ? tail_ : waiter->*Next->*Prev) = waiter->*Prev;
   }
 
-private:
-  Waiter *head_ = nullptr;
-  Waiter *tail_ = nullptr;
+ private:
+  Waiter* head_ = nullptr;
+  Waiter* tail_ = nullptr;
 };
 
 using RingWaiters = WaiterList<&Waiter::next_of_ring, &Waiter::prev_of_ring>;
@@ -83,12 +79,12 @@ using LaneWaiters = WaiterList<&Waiter::next_of_lane, &Waiter::prev_of_lane>;
 // back while the executor lives, only reused, so that a caller may look at one
 // without holding a lock; what it finds is settled under the lane's lock.
 class BoundRing : public SyscallCompletionRing {
-public:
+ public:
   enum class Life : uint8_t { kUnused, kActive, kClosing };
 
-  explicit BoundRing(Lane *first_lane) : lane(first_lane) {}
+  explicit BoundRing(Lane* first_lane) : lane(first_lane) {}
 
-  std::atomic<Lane *> lane;
+  std::atomic<Lane*> lane;
   Life life = Life::kUnused;
   // Whether it is among the rings that the lane will start more entries of.
   bool wants_start = false;
@@ -96,6 +92,6 @@ public:
   PositionOrder positions;
 };
 
-} // namespace agentos
+}  // namespace agentos
 
-#endif // AGENTOS_EXECUTOR_WAITER_H_
+#endif  // AGENTOS_EXECUTOR_WAITER_H_

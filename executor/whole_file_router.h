@@ -29,7 +29,7 @@
 namespace agentos {
 
 class WholeFileRouter {
-public:
+ public:
   // Up to so many ReadFiles under way stay in the kernel.
   static constexpr size_t kFew = 4;
   // A job that takes longer waited for a device.
@@ -46,28 +46,22 @@ public:
   // `under_way` counts the lane's ReadFiles, `backlog` the jobs that no worker
   // has taken yet.
   bool UseWorker(size_t under_way, size_t backlog) {
-    if (threads_ == 0 || under_way < kFew)
-      return false;
+    if (threads_ == 0 || under_way < kFew) return false;
     const size_t most = job_ns_ > kSlowJobNs ? threads_ : kQuickBacklog;
-    if (backlog >= most)
-      return false;
+    if (backlog >= most) return false;
     ++turn_;
     return chains_handed_over() ? turn_ % kTryChainEvery != 0 : turn_ % 2 == 0;
   }
 
   // A chain has ended; `at_once` within the kernel entry that submitted it.
-  void OnChainEnd(bool at_once) {
-    handed_over_ += ((at_once ? 0 : kOne) - handed_over_) / 8;
-  }
+  void OnChainEnd(bool at_once) { handed_over_ += ((at_once ? 0 : kOne) - handed_over_) / 8; }
 
   // A worker has finished a file.
-  void OnJobEnd(int64_t duration_ns) {
-    job_ns_ += (duration_ns - job_ns_) / 16;
-  }
+  void OnJobEnd(int64_t duration_ns) { job_ns_ += (duration_ns - job_ns_) / 16; }
 
   bool chains_handed_over() const { return handed_over_ > kOne / 2; }
 
-private:
+ private:
   static constexpr int32_t kOne = 1 << 16;
 
   const size_t threads_;
@@ -78,6 +72,6 @@ private:
   uint32_t turn_ = 0;
 };
 
-} // namespace agentos
+}  // namespace agentos
 
-#endif // AGENTOS_EXECUTOR_WHOLE_FILE_ROUTER_H_
+#endif  // AGENTOS_EXECUTOR_WHOLE_FILE_ROUTER_H_

@@ -12,22 +12,18 @@ std::atomic<uint64_t> forks{0};
 
 // Registered once, before the first manager exists.
 bool CountForks() {
-  static const bool registered =
-      pthread_atfork(nullptr, nullptr, [] {
-        forks.fetch_add(1, std::memory_order_relaxed);
-      }) == 0;
+  static const bool registered = pthread_atfork(nullptr, nullptr, [] { forks.fetch_add(1, std::memory_order_relaxed); }) == 0;
   return registered;
 }
 
-} // namespace
+}  // namespace
 
 CallerGuard::CallerGuard(Threading threading)
-    : forks_((CountForks(), Forks())),
-      owner_(threading == Threading::kOneThread ? ThisThread() : nullptr) {}
+    : forks_((CountForks(), Forks())), owner_(threading == Threading::kOneThread ? ThisThread() : nullptr) {}
 
 uint64_t CallerGuard::Forks() { return forks.load(std::memory_order_relaxed); }
 
-const void *CallerGuard::ThisThread() {
+const void* CallerGuard::ThisThread() {
   static thread_local char mark;
   return &mark;
 }
@@ -44,4 +40,4 @@ absl::Status CallerGuard::WrongThread() {
       "made it may call it (use kAnyThread otherwise)");
 }
 
-} // namespace agentos
+}  // namespace agentos

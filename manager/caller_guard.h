@@ -17,7 +17,7 @@
 namespace agentos {
 
 class CallerGuard {
-public:
+ public:
   explicit CallerGuard(Threading threading);
 
   absl::Status Check() const {
@@ -32,19 +32,19 @@ public:
 
   bool InForkedChild() const { return forks_ != Forks(); }
 
-private:
+ private:
   // How often this process's ancestors, up to the library's first use, have
   // forked.
   static uint64_t Forks();
-  static const void *ThisThread();
+  static const void* ThisThread();
   static absl::Status ForkedChild();
   static absl::Status WrongThread();
 
   const uint64_t forks_;
   // Null when every thread may call.
-  const void *const owner_;
+  const void* const owner_;
 };
 
-} // namespace agentos
+}  // namespace agentos
 
-#endif // AGENTOS_MANAGER_CALLER_GUARD_H_
+#endif  // AGENTOS_MANAGER_CALLER_GUARD_H_

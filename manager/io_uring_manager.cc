@@ -24,31 +24,20 @@ namespace {
 constexpr char kExecutorVariable[] = "AGENTOS_URING_EXECUTOR";
 
 absl::Status NoRing(Pid pid) {
-  return absl::NotFoundError(absl::StrCat(
-      "pid ", pid, " has no ring; make one with CreateRing or Submit"));
+  return absl::NotFoundError(absl::StrCat("pid ", pid, " has no ring; make one with CreateRing or Submit"));
 }
 
-absl::Status CheckRange(absl::string_view field, size_t value, size_t least,
-                        size_t most) {
-  if (value >= least && value <= most)
-    return absl::OkStatus();
+absl::Status CheckRange(absl::string_view field, size_t value, size_t least, size_t most) {
+  if (value >= least && value <= most) return absl::OkStatus();
   return absl::InvalidArgumentError(
-      absl::StrCat("IoUringManagerOptions.", field, " is ", value,
-                   ": it must be from ", least, " to ", most));
+      absl::StrCat("IoUringManagerOptions.", field, " is ", value, ": it must be from ", least, " to ", most));
 }
 
-absl::Status CheckOptions(const IoUringManagerOptions &options) {
-  if (absl::Status s = CheckRange("kernel_rings (0 = one per processor)",
-                                  options.kernel_rings, 0, 1024);
-      !s.ok())
-    return s;
+absl::Status CheckOptions(const IoUringManagerOptions& options) {
+  if (absl::Status s = CheckRange("kernel_rings (0 = one per processor)", options.kernel_rings, 0, 1024); !s.ok()) return s;
   // A chain of four and an entry to cancel it must fit.
-  if (absl::Status s = CheckRange(
-          "kernel_ring_entries", options.kernel_ring_entries, 8, kMaxQueueSize);
-      !s.ok())
-    return s;
-  return CheckRange("file_workers (0 = one per processor, at most 4)",
-                    options.file_workers, 0, FileWorkers::kMaxThreads);
+  if (absl::Status s = CheckRange("kernel_ring_entries", options.kernel_ring_entries, 8, kMaxQueueSize); !s.ok()) return s;
+  return CheckRange("file_workers (0 = one per processor, at most 4)", options.file_workers, 0, FileWorkers::kMaxThreads);
 }
 
 struct Choice {
@@ -58,44 +47,30 @@ struct Choice {
 };
 
 absl::StatusOr<Choice> ChooseExecutor(ExecutorKind option) {
-  if (const char *value = std::getenv(kExecutorVariable);
-      value != nullptr && *value != '\0') {
-    const std::string by = absl::StrCat("forced by the environment variable ",
-                                        kExecutorVariable, "=", value);
-    if (absl::string_view(value) == "io_uring")
-      return Choice{ExecutorKind::kIoUring, by};
-    if (absl::string_view(value) == "threads")
-      return Choice{ExecutorKind::kThreadPool, by};
-    return absl::InvalidArgumentError(
-        absl::StrCat("the environment variable ", kExecutorVariable, " is \"",
-                     value, "\": it must be io_uring or threads, or unset"));
+  if (const char* value = std::getenv(kExecutorVariable); value != nullptr && *value != '\0') {
+    const std::string by = absl::StrCat("forced by the environment variable ", kExecutorVariable, "=", value);
+    if (absl::string_view(value) == "io_uring") return Choice{ExecutorKind::kIoUring, by};
+    if (absl::string_view(value) == "threads") return Choice{ExecutorKind::kThreadPool, by};
+    return absl::InvalidArgumentError(absl::StrCat("the environment variable ", kExecutorVariable, " is \"", value,
+                                                   "\": it must be io_uring or threads, or unset"));
   }
-  return Choice{option, option == ExecutorKind::kAuto
-                            ? "chosen by probing"
-                            : "forced by IoUringManagerOptions.executor"};
+  return Choice{option, option == ExecutorKind::kAuto ? "chosen by probing" : "forced by IoUringManagerOptions.executor"};
 }
 
 // Names the entry of a batch that is wrong.
-absl::Status AtIndex(const absl::Status &status, size_t index) {
-  return absl::Status(
-      status.code(),
-      absl::StrCat("entry ", index, " of the batch: ", status.message()));
+absl::Status AtIndex(const absl::Status& status, size_t index) {
+  return absl::Status(status.code(), absl::StrCat("entry ", index, " of the batch: ", status.message()));
 }
 
-int64_t DeadlineFrom(absl::Duration timeout) {
-  return DeadlineAfter(MonotonicNanos(),
-                       std::max(timeout, absl::ZeroDuration()));
-}
+int64_t DeadlineFrom(absl::Duration timeout) { return DeadlineAfter(MonotonicNanos(), std::max(timeout, absl::ZeroDuration())); }
 
-} // namespace
+}  // namespace
 
 class IoUringManager::Impl {
-public:
-  Impl(const IoUringManagerOptions &options,
-       std::unique_ptr<PostOffice> post_office,
-       std::unique_ptr<IoUringExecutor> executor, ExecutorInfo info)
-      : guard_(options.threading), info_(std::move(info)),
-        post_office_(std::move(post_office)), executor_(std::move(executor)) {}
+ public:
+  Impl(const IoUringManagerOptions& options, std::unique_ptr<PostOffice> post_office, std::unique_ptr<IoUringExecutor> executor,
+       ExecutorInfo info)
+      : guard_(options.threading), info_(std::move(info)), post_office_(std::move(post_office)), executor_(std::move(executor)) {}
 
   ~Impl() {
     if (guard_.InForkedChild()) {
@@ -105,84 +80,69 @@ public:
       return;
     }
     for (Pid pid : directory_.Pids()) {
-      if (absl::Status status = DestroyRing(pid); !status.ok())
-        LOG(WARNING) << status.message();
+      if (absl::Status status = DestroyRing(pid); !status.ok()) LOG(WARNING) << status.message();
     }
-    if (absl::Status status = executor_->Shutdown(); !status.ok())
-      LOG(WARNING) << status.message();
+    if (absl::Status status = executor_->Shutdown(); !status.ok()) LOG(WARNING) << status.message();
   }
 
-  absl::Status CreateRing(Pid pid, const RingOptions &options) {
-    if (absl::Status status = options.Validate(); !status.ok())
-      return status;
+  absl::Status CreateRing(Pid pid, const RingOptions& options) {
+    if (absl::Status status = options.Validate(); !status.ok()) return status;
     std::lock_guard<std::mutex> lock(directory_mutex_);
-    if (directory_.Find(pid) != nullptr)
-      return absl::AlreadyExistsError(
-          absl::StrCat("pid ", pid, " has a ring already"));
+    if (directory_.Find(pid) != nullptr) return absl::AlreadyExistsError(absl::StrCat("pid ", pid, " has a ring already"));
     directory_.Insert(pid, executor_->MakeRing(pid, options));
     post_office_->Open(pid, options);
     return absl::OkStatus();
   }
 
   // The ring of `pid`, made with the default options when it has none.
-  absl::StatusOr<BoundRing *> FindOrMake(Pid pid) {
+  absl::StatusOr<BoundRing*> FindOrMake(Pid pid) {
     for (;;) {
-      if (BoundRing *ring = directory_.Find(pid); ring != nullptr)
-        return ring;
+      if (BoundRing* ring = directory_.Find(pid); ring != nullptr) return ring;
       absl::Status made = CreateRing(pid, RingOptions());
-      if (!made.ok() && !absl::IsAlreadyExists(made))
-        return made;
+      if (!made.ok() && !absl::IsAlreadyExists(made)) return made;
     }
   }
 
   // Runs `call` on the ring of `pid`.
   template <typename Call>
-  auto WithRing(Pid pid, Call call)
-      -> decltype(call(std::declval<BoundRing &>())) {
-    if (absl::Status status = guard_.Check(); !status.ok())
-      return status;
-    BoundRing *ring = directory_.Find(pid);
-    if (ring == nullptr)
-      return NoRing(pid);
+  auto WithRing(Pid pid, Call call) -> decltype(call(std::declval<BoundRing&>())) {
+    if (absl::Status status = guard_.Check(); !status.ok()) return status;
+    BoundRing* ring = directory_.Find(pid);
+    if (ring == nullptr) return NoRing(pid);
     return call(*ring);
   }
 
   // Checks entries and runs `call` on the ring that they go to. Counts them as
   // rejected when that is what they are.
   template <typename Call>
-  auto WithEntries(Pid pid, absl::Span<const SyscallSubmissionEntry> entries,
-                   Call call) -> decltype(call(std::declval<BoundRing &>())) {
-    if (absl::Status status = guard_.Check(); !status.ok())
-      return status;
+  auto WithEntries(Pid pid, absl::Span<const SyscallSubmissionEntry> entries, Call call)
+      -> decltype(call(std::declval<BoundRing&>())) {
+    if (absl::Status status = guard_.Check(); !status.ok()) return status;
     for (size_t i = 0; i < entries.size(); ++i) {
       if (absl::Status status = ValidateEntry(pid, entries[i]); !status.ok()) {
         rejected_.fetch_add(entries.size(), std::memory_order_relaxed);
         return entries.size() == 1 ? status : AtIndex(status, i);
       }
     }
-    absl::StatusOr<BoundRing *> ring = FindOrMake(pid);
-    if (!ring.ok())
-      return ring.status();
+    absl::StatusOr<BoundRing*> ring = FindOrMake(pid);
+    if (!ring.ok()) return ring.status();
     auto result = call(**ring);
-    if (IsRefusal(result))
-      rejected_.fetch_add(entries.size(), std::memory_order_relaxed);
+    if (IsRefusal(result)) rejected_.fetch_add(entries.size(), std::memory_order_relaxed);
     return result;
   }
 
   absl::Status DestroyRing(Pid pid) {
-    return WithRing(pid, [&](BoundRing &ring) -> absl::Status {
+    return WithRing(pid, [&](BoundRing& ring) -> absl::Status {
       absl::Status status = executor_->Destroy(ring, pid);
       // Another thread is, or was, quicker with the very same thing.
-      if (absl::IsNotFound(status) || absl::IsFailedPrecondition(status))
-        return status;
+      if (absl::IsNotFound(status) || absl::IsFailedPrecondition(status)) return status;
       std::vector<IpcDelivery> deliveries;
       {
         std::lock_guard<std::mutex> lock(directory_mutex_);
         post_office_->Close(pid, deliveries);
         directory_.Remove(pid);
       }
-      for (IpcDelivery &delivery : deliveries)
-        executor_->CompleteIpc(std::move(delivery));
+      for (IpcDelivery& delivery : deliveries) executor_->CompleteIpc(std::move(delivery));
       executor_->ReleaseRing(&ring);
       return status;
     });
@@ -192,8 +152,7 @@ public:
     IoUringStats stats;
     stats.active_rings = directory_.size();
     stats.rejected = rejected_.load(std::memory_order_relaxed);
-    if (!guard_.Check().ok())
-      return stats;
+    if (!guard_.Check().ok()) return stats;
     const LaneCounters counters = executor_->Counters();
     stats.total_submissions = counters.submissions;
     stats.total_completions = counters.completions;
@@ -205,31 +164,27 @@ public:
     stats.kernel_entries = counters.kernel_entries;
     stats.completions_by_operation = counters.completions_by_operation;
     const auto percentile = [&](double fraction) {
-      return absl::Nanoseconds(
-          static_cast<int64_t>(counters.latency.Percentile(fraction)));
+      return absl::Nanoseconds(static_cast<int64_t>(counters.latency.Percentile(fraction)));
     };
     stats.latency_p50 = percentile(0.5);
     stats.latency_p90 = percentile(0.9);
     stats.latency_p99 = percentile(0.99);
     stats.latency_p999 = percentile(0.999);
-    stats.latency_max =
-        absl::Nanoseconds(static_cast<int64_t>(counters.latency.max()));
+    stats.latency_max = absl::Nanoseconds(static_cast<int64_t>(counters.latency.max()));
     return stats;
   }
 
-  const CallerGuard &guard() const { return guard_; }
-  IoUringExecutor &executor() { return *executor_; }
-  const RingDirectory &directory() const { return directory_; }
-  const ExecutorInfo &info() const { return info_; }
-  void Reject(size_t count) {
-    rejected_.fetch_add(count, std::memory_order_relaxed);
-  }
+  const CallerGuard& guard() const { return guard_; }
+  IoUringExecutor& executor() { return *executor_; }
+  const RingDirectory& directory() const { return directory_; }
+  const ExecutorInfo& info() const { return info_; }
+  void Reject(size_t count) { rejected_.fetch_add(count, std::memory_order_relaxed); }
 
-private:
+ private:
   // Whether a call that submits and waits has failed before it accepted its
   // entries.
-  static bool IsRefusal(const absl::Status &status) { return !status.ok(); }
-  static bool IsRefusal(const absl::StatusOr<size_t> &result) {
+  static bool IsRefusal(const absl::Status& status) { return !status.ok(); }
+  static bool IsRefusal(const absl::StatusOr<size_t>& result) {
     return !result.ok() && !absl::IsDeadlineExceeded(result.status());
   }
 
@@ -244,17 +199,13 @@ private:
   std::atomic<uint64_t> rejected_{0};
 };
 
-absl::StatusOr<std::unique_ptr<IoUringManager>>
-IoUringManager::Create(IoUringManagerOptions options) {
-  if (absl::Status status = CheckOptions(options); !status.ok())
-    return status;
+absl::StatusOr<std::unique_ptr<IoUringManager>> IoUringManager::Create(IoUringManagerOptions options) {
+  if (absl::Status status = CheckOptions(options); !status.ok()) return status;
   absl::StatusOr<Choice> choice = ChooseExecutor(options.executor);
-  if (!choice.ok())
-    return choice.status();
+  if (!choice.ok()) return choice.status();
   if (choice->kind == ExecutorKind::kThreadPool) {
-    return absl::UnimplementedError(absl::StrCat(
-        "the thread pool executor is not available in this version (",
-        choice->by, "); use io_uring, or leave the choice to the library"));
+    return absl::UnimplementedError(absl::StrCat("the thread pool executor is not available in this version (", choice->by,
+                                                 "); use io_uring, or leave the choice to the library"));
   }
   auto post_office = std::make_unique<PostOffice>();
   IoUringExecutor::Options executor_options;
@@ -263,194 +214,125 @@ IoUringManager::Create(IoUringManagerOptions options) {
   executor_options.kernel_rings = options.kernel_rings;
   executor_options.kernel_ring_entries = options.kernel_ring_entries;
   executor_options.file_workers = options.file_workers;
-  absl::StatusOr<std::unique_ptr<IoUringExecutor>> executor =
-      IoUringExecutor::Create(executor_options, post_office.get());
-  if (!executor.ok())
-    return executor.status();
-  ExecutorInfo info{ExecutorKind::kIoUring, "io_uring",
-                    absl::StrCat(choice->by, "; ", (*executor)->Describe())};
-  return std::unique_ptr<IoUringManager>(new IoUringManager(
-      std::make_unique<Impl>(options, std::move(post_office),
-                             *std::move(executor), std::move(info))));
+  absl::StatusOr<std::unique_ptr<IoUringExecutor>> executor = IoUringExecutor::Create(executor_options, post_office.get());
+  if (!executor.ok()) return executor.status();
+  ExecutorInfo info{ExecutorKind::kIoUring, "io_uring", absl::StrCat(choice->by, "; ", (*executor)->Describe())};
+  return std::unique_ptr<IoUringManager>(
+      new IoUringManager(std::make_unique<Impl>(options, std::move(post_office), *std::move(executor), std::move(info))));
 }
 
-IoUringManager::IoUringManager(std::unique_ptr<Impl> impl)
-    : impl_(std::move(impl)) {}
+IoUringManager::IoUringManager(std::unique_ptr<Impl> impl) : impl_(std::move(impl)) {}
 
 IoUringManager::~IoUringManager() = default;
 
 absl::Status IoUringManager::CreateRing(Pid pid, RingOptions options) {
-  if (absl::Status status = impl_->guard().Check(); !status.ok())
-    return status;
+  if (absl::Status status = impl_->guard().Check(); !status.ok()) return status;
   return impl_->CreateRing(pid, options);
 }
 
-absl::StatusOr<Seq> IoUringManager::Submit(Pid pid,
-                                           SyscallSubmissionEntry entry) {
+absl::StatusOr<Seq> IoUringManager::Submit(Pid pid, SyscallSubmissionEntry entry) {
   Seq seq = 0;
-  const absl::Status status =
-      SubmitBatch(pid, absl::MakeSpan(&entry, 1), absl::MakeSpan(&seq, 1));
-  if (!status.ok())
-    return status;
+  const absl::Status status = SubmitBatch(pid, absl::MakeSpan(&entry, 1), absl::MakeSpan(&seq, 1));
+  if (!status.ok()) return status;
   return seq;
 }
 
-absl::StatusOr<std::vector<Seq>>
-IoUringManager::SubmitBatch(Pid pid,
-                            std::vector<SyscallSubmissionEntry> entries) {
+absl::StatusOr<std::vector<Seq>> IoUringManager::SubmitBatch(Pid pid, std::vector<SyscallSubmissionEntry> entries) {
   std::vector<Seq> seqs(entries.size());
-  const absl::Status status =
-      SubmitBatch(pid, absl::MakeSpan(entries), absl::MakeSpan(seqs));
-  if (!status.ok())
-    return status;
+  const absl::Status status = SubmitBatch(pid, absl::MakeSpan(entries), absl::MakeSpan(seqs));
+  if (!status.ok()) return status;
   return seqs;
 }
 
-absl::Status
-IoUringManager::SubmitBatch(Pid pid, absl::Span<SyscallSubmissionEntry> entries,
-                            absl::Span<Seq> seqs) {
+absl::Status IoUringManager::SubmitBatch(Pid pid, absl::Span<SyscallSubmissionEntry> entries, absl::Span<Seq> seqs) {
   if (!seqs.empty() && seqs.size() != entries.size()) {
     impl_->Reject(entries.size());
-    return absl::InvalidArgumentError(
-        absl::StrCat("seqs has room for ", seqs.size(),
-                     " sequence numbers: it must be as long as the batch (",
-                     entries.size(), ") or empty"));
-  }
-  if (entries.empty())
-    return impl_->guard().Check();
-  return impl_->WithEntries(pid, entries, [&](BoundRing &ring) {
-    return impl_->executor().Submit(ring, pid, entries, seqs);
-  });
-}
-
-absl::StatusOr<std::vector<SyscallCompletionEntry>>
-IoUringManager::ReapCompletions(Pid pid, std::optional<size_t> max) {
-  return impl_->WithRing(
-      pid,
-      [&](BoundRing &ring)
-          -> absl::StatusOr<std::vector<SyscallCompletionEntry>> {
-        absl::StatusOr<size_t> there =
-            impl_->executor().CountCompleted(ring, pid);
-        if (!there.ok())
-          return there.status();
-        std::vector<SyscallCompletionEntry> out(
-            std::min(*there, max.value_or(*there)));
-        absl::StatusOr<size_t> taken =
-            impl_->executor().Reap(ring, pid, absl::MakeSpan(out));
-        if (!taken.ok())
-          return taken.status();
-        out.resize(*taken);
-        return out;
-      });
-}
-
-absl::StatusOr<size_t>
-IoUringManager::ReapCompletions(Pid pid,
-                                absl::Span<SyscallCompletionEntry> out) {
-  return impl_->WithRing(pid, [&](BoundRing &ring) {
-    return impl_->executor().Reap(ring, pid, out);
-  });
-}
-
-absl::StatusOr<SyscallCompletionEntry>
-IoUringManager::WaitCompletion(Pid pid, Seq seq, absl::Duration timeout) {
-  return impl_->WithRing(pid, [&](BoundRing &ring) {
-    return impl_->executor().WaitOne(ring, pid, seq, DeadlineFrom(timeout));
-  });
-}
-
-absl::StatusOr<std::vector<SyscallCompletionEntry>>
-IoUringManager::WaitCompletions(Pid pid, size_t min, size_t max,
-                                absl::Duration timeout) {
-  if (min > max)
     return absl::InvalidArgumentError(absl::StrCat(
-        "min is ", min, ": it must not be larger than max, ", max));
-  return impl_->WithRing(
-      pid,
-      [&](BoundRing &ring)
-          -> absl::StatusOr<std::vector<SyscallCompletionEntry>> {
-        const int64_t deadline_ns = DeadlineFrom(timeout);
-        for (;;) {
-          absl::StatusOr<size_t> there =
-              impl_->executor().AwaitCount(ring, pid, min, deadline_ns);
-          if (!there.ok())
-            return there.status();
-          std::vector<SyscallCompletionEntry> out(std::min(*there, max));
-          absl::StatusOr<size_t> taken =
-              impl_->executor().Reap(ring, pid, absl::MakeSpan(out));
-          if (!taken.ok())
-            return taken.status();
-          out.resize(*taken);
-          // Another thread may have reaped in between; then there is time to
-          // wait on, or there is not.
-          if (!out.empty() || min == 0)
-            return out;
-        }
-      });
+        "seqs has room for ", seqs.size(), " sequence numbers: it must be as long as the batch (", entries.size(), ") or empty"));
+  }
+  if (entries.empty()) return impl_->guard().Check();
+  return impl_->WithEntries(pid, entries, [&](BoundRing& ring) { return impl_->executor().Submit(ring, pid, entries, seqs); });
 }
 
-absl::StatusOr<size_t>
-IoUringManager::WaitCompletions(Pid pid, size_t min,
-                                absl::Span<SyscallCompletionEntry> out,
-                                absl::Duration timeout) {
+absl::StatusOr<std::vector<SyscallCompletionEntry>> IoUringManager::ReapCompletions(Pid pid, std::optional<size_t> max) {
+  return impl_->WithRing(pid, [&](BoundRing& ring) -> absl::StatusOr<std::vector<SyscallCompletionEntry>> {
+    absl::StatusOr<size_t> there = impl_->executor().CountCompleted(ring, pid);
+    if (!there.ok()) return there.status();
+    std::vector<SyscallCompletionEntry> out(std::min(*there, max.value_or(*there)));
+    absl::StatusOr<size_t> taken = impl_->executor().Reap(ring, pid, absl::MakeSpan(out));
+    if (!taken.ok()) return taken.status();
+    out.resize(*taken);
+    return out;
+  });
+}
+
+absl::StatusOr<size_t> IoUringManager::ReapCompletions(Pid pid, absl::Span<SyscallCompletionEntry> out) {
+  return impl_->WithRing(pid, [&](BoundRing& ring) { return impl_->executor().Reap(ring, pid, out); });
+}
+
+absl::StatusOr<SyscallCompletionEntry> IoUringManager::WaitCompletion(Pid pid, Seq seq, absl::Duration timeout) {
+  return impl_->WithRing(pid, [&](BoundRing& ring) { return impl_->executor().WaitOne(ring, pid, seq, DeadlineFrom(timeout)); });
+}
+
+absl::StatusOr<std::vector<SyscallCompletionEntry>> IoUringManager::WaitCompletions(Pid pid, size_t min, size_t max,
+                                                                                    absl::Duration timeout) {
+  if (min > max) return absl::InvalidArgumentError(absl::StrCat("min is ", min, ": it must not be larger than max, ", max));
+  return impl_->WithRing(pid, [&](BoundRing& ring) -> absl::StatusOr<std::vector<SyscallCompletionEntry>> {
+    const int64_t deadline_ns = DeadlineFrom(timeout);
+    for (;;) {
+      absl::StatusOr<size_t> there = impl_->executor().AwaitCount(ring, pid, min, deadline_ns);
+      if (!there.ok()) return there.status();
+      std::vector<SyscallCompletionEntry> out(std::min(*there, max));
+      absl::StatusOr<size_t> taken = impl_->executor().Reap(ring, pid, absl::MakeSpan(out));
+      if (!taken.ok()) return taken.status();
+      out.resize(*taken);
+      // Another thread may have reaped in between; then there is time to
+      // wait on, or there is not.
+      if (!out.empty() || min == 0) return out;
+    }
+  });
+}
+
+absl::StatusOr<size_t> IoUringManager::WaitCompletions(Pid pid, size_t min, absl::Span<SyscallCompletionEntry> out,
+                                                       absl::Duration timeout) {
   if (min > out.size()) {
-    return absl::InvalidArgumentError(absl::StrCat(
-        "min is ", min, ": it must not be larger than the memory for ",
-        out.size()));
+    return absl::InvalidArgumentError(absl::StrCat("min is ", min, ": it must not be larger than the memory for ", out.size()));
   }
-  return impl_->WithRing(pid, [&](BoundRing &ring) {
-    return impl_->executor().WaitMany(ring, pid, min, out,
-                                      DeadlineFrom(timeout));
-  });
+  return impl_->WithRing(pid,
+                         [&](BoundRing& ring) { return impl_->executor().WaitMany(ring, pid, min, out, DeadlineFrom(timeout)); });
 }
 
-absl::StatusOr<size_t> IoUringManager::SubmitAndWait(
-    Pid pid, absl::Span<SyscallSubmissionEntry> entries, absl::Span<Seq> seqs,
-    size_t min, absl::Span<SyscallCompletionEntry> out,
-    absl::Duration timeout) {
+absl::StatusOr<size_t> IoUringManager::SubmitAndWait(Pid pid, absl::Span<SyscallSubmissionEntry> entries, absl::Span<Seq> seqs,
+                                                     size_t min, absl::Span<SyscallCompletionEntry> out, absl::Duration timeout) {
   if (min > out.size()) {
     impl_->Reject(entries.size());
-    return absl::InvalidArgumentError(absl::StrCat(
-        "min is ", min, ": it must not be larger than the memory for ",
-        out.size()));
+    return absl::InvalidArgumentError(absl::StrCat("min is ", min, ": it must not be larger than the memory for ", out.size()));
   }
   if (!seqs.empty() && seqs.size() != entries.size()) {
     impl_->Reject(entries.size());
-    return absl::InvalidArgumentError(
-        absl::StrCat("seqs has room for ", seqs.size(),
-                     " sequence numbers: it must be as long as the batch (",
-                     entries.size(), ") or empty"));
+    return absl::InvalidArgumentError(absl::StrCat(
+        "seqs has room for ", seqs.size(), " sequence numbers: it must be as long as the batch (", entries.size(), ") or empty"));
   }
-  if (entries.empty())
-    return WaitCompletions(pid, min, out, timeout);
-  return impl_->WithEntries(pid, entries, [&](BoundRing &ring) {
-    return impl_->executor().SubmitAndWait(ring, pid, entries, seqs, min, out,
-                                           DeadlineFrom(timeout));
+  if (entries.empty()) return WaitCompletions(pid, min, out, timeout);
+  return impl_->WithEntries(pid, entries, [&](BoundRing& ring) {
+    return impl_->executor().SubmitAndWait(ring, pid, entries, seqs, min, out, DeadlineFrom(timeout));
   });
 }
 
 absl::Status IoUringManager::Cancel(Pid pid, Seq seq) {
-  return impl_->WithRing(pid, [&](BoundRing &ring) {
-    return impl_->executor().Cancel(ring, pid, seq);
-  });
+  return impl_->WithRing(pid, [&](BoundRing& ring) { return impl_->executor().Cancel(ring, pid, seq); });
 }
 
 absl::StatusOr<size_t> IoUringManager::CancelAll(Pid pid) {
-  return impl_->WithRing(pid, [&](BoundRing &ring) {
-    return impl_->executor().CancelAll(ring, pid);
-  });
+  return impl_->WithRing(pid, [&](BoundRing& ring) { return impl_->executor().CancelAll(ring, pid); });
 }
 
-absl::Status IoUringManager::DestroyRing(Pid pid) {
-  return impl_->DestroyRing(pid);
-}
+absl::Status IoUringManager::DestroyRing(Pid pid) { return impl_->DestroyRing(pid); }
 
-bool IoUringManager::HasRing(Pid pid) const {
-  return impl_->directory().Find(pid) != nullptr;
-}
+bool IoUringManager::HasRing(Pid pid) const { return impl_->directory().Find(pid) != nullptr; }
 
 IoUringStats IoUringManager::Stats() const { return impl_->Stats(); }
 
 ExecutorInfo IoUringManager::Executor() const { return impl_->info(); }
 
-} // namespace agentos
+}  // namespace agentos

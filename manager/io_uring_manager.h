@@ -62,7 +62,7 @@ struct IoUringManagerOptions {
   ExecutorKind executor = ExecutorKind::kAuto;
   Threading threading = Threading::kAnyThread;
   // Hears of every entry; may be null. Not owned, outlives the manager.
-  RingObserver *observer = nullptr;
+  RingObserver* observer = nullptr;
   // Kernel rings that the processes share; 0 means one per processor (always
   // one with Threading::kOneThread).
   size_t kernel_rings = 0;
@@ -75,12 +75,11 @@ struct IoUringManagerOptions {
 };
 
 class IoUringManager {
-public:
-  static absl::StatusOr<std::unique_ptr<IoUringManager>>
-  Create(IoUringManagerOptions options = {});
+ public:
+  static absl::StatusOr<std::unique_ptr<IoUringManager>> Create(IoUringManagerOptions options = {});
 
-  IoUringManager(const IoUringManager &) = delete;
-  IoUringManager &operator=(const IoUringManager &) = delete;
+  IoUringManager(const IoUringManager&) = delete;
+  IoUringManager& operator=(const IoUringManager&) = delete;
   ~IoUringManager();
 
   // Makes a ring for `pid`. AlreadyExists when it has one, InvalidArgument when
@@ -94,49 +93,38 @@ public:
   // Accepts all entries or none, and starts them with as few kernel entries as
   // possible. Their sequence numbers are contiguous. An empty batch is OK and
   // does nothing.
-  absl::StatusOr<std::vector<Seq>>
-  SubmitBatch(Pid pid, std::vector<SyscallSubmissionEntry> entries);
+  absl::StatusOr<std::vector<Seq>> SubmitBatch(Pid pid, std::vector<SyscallSubmissionEntry> entries);
 
   // The same without an allocation. `seqs` is as long as `entries`, or empty. A
   // refused batch's entries are left as they were.
-  absl::Status SubmitBatch(Pid pid, absl::Span<SyscallSubmissionEntry> entries,
-                           absl::Span<Seq> seqs);
+  absl::Status SubmitBatch(Pid pid, absl::Span<SyscallSubmissionEntry> entries, absl::Span<Seq> seqs);
 
   // Takes what has completed, oldest first, at most `max`. Never blocks; an
   // empty answer is OK. NotFound without a ring.
-  absl::StatusOr<std::vector<SyscallCompletionEntry>>
-  ReapCompletions(Pid pid, std::optional<size_t> max = std::nullopt);
+  absl::StatusOr<std::vector<SyscallCompletionEntry>> ReapCompletions(Pid pid, std::optional<size_t> max = std::nullopt);
 
   // The same into the caller's memory: how many were placed at the beginning of
   // `out`.
-  absl::StatusOr<size_t>
-  ReapCompletions(Pid pid, absl::Span<SyscallCompletionEntry> out);
+  absl::StatusOr<size_t> ReapCompletions(Pid pid, absl::Span<SyscallCompletionEntry> out);
 
   // Takes the completion of `seq` and leaves the others in order; waits for it
   // when it is still under way. NotFound: unknown or already reaped. DataLoss:
   // dropped by a full completion queue. DeadlineExceeded: the operation goes
   // on.
-  absl::StatusOr<SyscallCompletionEntry>
-  WaitCompletion(Pid pid, Seq seq,
-                 absl::Duration timeout = kDefaultWaitTimeout);
+  absl::StatusOr<SyscallCompletionEntry> WaitCompletion(Pid pid, Seq seq, absl::Duration timeout = kDefaultWaitTimeout);
 
   // Waits until `min` completions are there and takes at most `max`. At the
   // timeout: what is there, or DeadlineExceeded when nothing is.
   // InvalidArgument when min > max.
-  absl::StatusOr<std::vector<SyscallCompletionEntry>>
-  WaitCompletions(Pid pid, size_t min, size_t max, absl::Duration timeout);
+  absl::StatusOr<std::vector<SyscallCompletionEntry>> WaitCompletions(Pid pid, size_t min, size_t max, absl::Duration timeout);
 
   // The same into the caller's memory; `max` is out.size().
-  absl::StatusOr<size_t> WaitCompletions(Pid pid, size_t min,
-                                         absl::Span<SyscallCompletionEntry> out,
-                                         absl::Duration timeout);
+  absl::StatusOr<size_t> WaitCompletions(Pid pid, size_t min, absl::Span<SyscallCompletionEntry> out, absl::Duration timeout);
 
   // SubmitBatch and WaitCompletions with one kernel entry for both. When the
   // batch is refused nothing is waited for.
-  absl::StatusOr<size_t>
-  SubmitAndWait(Pid pid, absl::Span<SyscallSubmissionEntry> entries,
-                absl::Span<Seq> seqs, size_t min,
-                absl::Span<SyscallCompletionEntry> out, absl::Duration timeout);
+  absl::StatusOr<size_t> SubmitAndWait(Pid pid, absl::Span<SyscallSubmissionEntry> entries, absl::Span<Seq> seqs, size_t min,
+                                       absl::Span<SyscallCompletionEntry> out, absl::Duration timeout);
 
   // Asks an entry to stop. OK means that the request was taken; the entry then
   // completes as cancelled, or with its real result if that came first.
@@ -159,13 +147,13 @@ public:
   // Which executor runs, and why.
   ExecutorInfo Executor() const;
 
-private:
+ private:
   class Impl;
   explicit IoUringManager(std::unique_ptr<Impl> impl);
 
   std::unique_ptr<Impl> impl_;
 };
 
-} // namespace agentos
+}  // namespace agentos
 
-#endif // AGENTOS_MANAGER_IO_URING_MANAGER_H_
+#endif  // AGENTOS_MANAGER_IO_URING_MANAGER_H_

@@ -7,9 +7,7 @@ namespace agentos {
 
 std::string IoUringStats::ToString() const {
   std::string text;
-  const auto line = [&text](const char *name, uint64_t value) {
-    absl::StrAppendFormat(&text, "%-20s %12u\n", name, value);
-  };
+  const auto line = [&text](const char* name, uint64_t value) { absl::StrAppendFormat(&text, "%-20s %12u\n", name, value); };
   line("active rings", active_rings);
   line("submissions", total_submissions);
   line("completions", total_completions);
@@ -21,18 +19,13 @@ std::string IoUringStats::ToString() const {
   line("bytes", bytes);
   line("kernel entries", kernel_entries);
   for (size_t i = 0; i < kOperationKinds; ++i) {
-    if (completions_by_operation[i] == 0)
-      continue;
-    line(absl::StrCat("  ", OperationName(static_cast<OperationKind>(i)))
-             .c_str(),
-         completions_by_operation[i]);
+    if (completions_by_operation[i] == 0) continue;
+    line(absl::StrCat("  ", OperationName(static_cast<OperationKind>(i))).c_str(), completions_by_operation[i]);
   }
-  absl::StrAppend(&text, "latency p50 ", absl::FormatDuration(latency_p50),
-                  ", p90 ", absl::FormatDuration(latency_p90), ", p99 ",
-                  absl::FormatDuration(latency_p99), ", p99.9 ",
-                  absl::FormatDuration(latency_p999), ", max ",
+  absl::StrAppend(&text, "latency p50 ", absl::FormatDuration(latency_p50), ", p90 ", absl::FormatDuration(latency_p90), ", p99 ",
+                  absl::FormatDuration(latency_p99), ", p99.9 ", absl::FormatDuration(latency_p999), ", max ",
                   absl::FormatDuration(latency_max), "\n");
   return text;
 }
 
-} // namespace agentos
+}  // namespace agentos

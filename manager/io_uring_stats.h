@@ -54,6 +54,6 @@ struct IoUringStats {
   std::string ToString() const;
 };
 
-} // namespace agentos
+}  // namespace agentos
 
-#endif // AGENTOS_MANAGER_IO_URING_STATS_H_
+#endif  // AGENTOS_MANAGER_IO_URING_STATS_H_

@@ -32,21 +32,18 @@
 namespace agentos {
 
 class PostOffice final : public IpcExchange {
-public:
+ public:
   // A process may be written to. The limits of its mailbox are in the options.
-  void Open(Pid pid, const RingOptions &options);
+  void Open(Pid pid, const RingOptions& options);
   // It may not any more: what lies in the mailbox is lost, who waits to send
   // gets EPIPE, who waits to receive is cancelled elsewhere.
-  void Close(Pid pid, std::vector<IpcDelivery> &deliveries);
+  void Close(Pid pid, std::vector<IpcDelivery>& deliveries);
 
-  void Send(IpcParty sender, Pid from, Pid to, Bytes data,
-            std::vector<IpcDelivery> &deliveries) override;
-  void Receive(IpcParty receiver, Pid pid, size_t size,
-               std::vector<IpcDelivery> &deliveries) override;
-  bool Withdraw(IpcParty party, Pid mailbox,
-                std::vector<IpcDelivery> &deliveries) override;
+  void Send(IpcParty sender, Pid from, Pid to, Bytes data, std::vector<IpcDelivery>& deliveries) override;
+  void Receive(IpcParty receiver, Pid pid, size_t size, std::vector<IpcDelivery>& deliveries) override;
+  bool Withdraw(IpcParty party, Pid mailbox, std::vector<IpcDelivery>& deliveries) override;
 
-private:
+ private:
   struct Message {
     Pid from;
     Bytes data;
@@ -72,18 +69,17 @@ private:
     std::unique_ptr<Mailbox> mailbox;
   };
 
-  Mailbox &MailboxOf(Address &address);
-  static bool HasRoom(const Address &address, size_t size);
+  Mailbox& MailboxOf(Address& address);
+  static bool HasRoom(const Address& address, size_t size);
   // Gives a message to whoever waits for one; false when nobody does.
-  static bool HandOver(Mailbox &mailbox, Message &message,
-                       std::vector<IpcDelivery> &deliveries);
+  static bool HandOver(Mailbox& mailbox, Message& message, std::vector<IpcDelivery>& deliveries);
   // Lets waiting senders in as far as there is room.
-  static void Admit(Address &address, std::vector<IpcDelivery> &deliveries);
+  static void Admit(Address& address, std::vector<IpcDelivery>& deliveries);
 
   std::mutex mutex_;
   absl::flat_hash_map<Pid, Address> addresses_;
 };
 
-} // namespace agentos
+}  // namespace agentos
 
-#endif // AGENTOS_MANAGER_POST_OFFICE_H_
+#endif  // AGENTOS_MANAGER_POST_OFFICE_H_

@@ -8,40 +8,37 @@ namespace {
 
 constexpr size_t kFirstSize = 64;
 
-} // namespace
+}  // namespace
 
 RingDirectory::RingDirectory() {
   tables_.push_back(std::make_unique<Table>(kFirstSize));
   table_.store(tables_.back().get(), std::memory_order_release);
 }
 
-void RingDirectory::Put(Table &table, Pid pid, BoundRing *ring) {
+void RingDirectory::Put(Table& table, Pid pid, BoundRing* ring) {
   for (size_t i = Hash(pid);; ++i) {
-    Cell &cell = table.cells[i & table.mask];
-    if (cell.key.load(std::memory_order_relaxed) != kEmpty)
-      continue;
+    Cell& cell = table.cells[i & table.mask];
+    if (cell.key.load(std::memory_order_relaxed) != kEmpty) continue;
     cell.ring.store(ring, std::memory_order_release);
     cell.key.store(KeyOf(pid), std::memory_order_release);
     return;
   }
 }
 
-void RingDirectory::Insert(Pid pid, BoundRing *ring) {
+void RingDirectory::Insert(Pid pid, BoundRing* ring) {
   // Removed cells are not used again, so that a reader never meets the same
   // place under two names; a table half full is built anew.
-  if (2 * (used_ + 1) > tables_.back()->cells.size())
-    Rebuild();
+  if (2 * (used_ + 1) > tables_.back()->cells.size()) Rebuild();
   Put(*tables_.back(), pid, ring);
   ++used_;
   size_.fetch_add(1, std::memory_order_relaxed);
 }
 
 void RingDirectory::Remove(Pid pid) {
-  Table &table = *tables_.back();
+  Table& table = *tables_.back();
   for (size_t i = Hash(pid);; ++i) {
-    Cell &cell = table.cells[i & table.mask];
-    if (cell.key.load(std::memory_order_relaxed) != KeyOf(pid))
-      continue;
+    Cell& cell = table.cells[i & table.mask];
+    if (cell.key.load(std::memory_order_relaxed) != KeyOf(pid)) continue;
     cell.key.store(kRemoved, std::memory_order_release);
     size_.fetch_sub(1, std::memory_order_relaxed);
     return;
@@ -49,14 +46,11 @@ void RingDirectory::Remove(Pid pid) {
 }
 
 void RingDirectory::Rebuild() {
-  const Table &old = *tables_.back();
-  auto fresh =
-      std::make_unique<Table>(std::bit_ceil(4 * (size() + kFirstSize / 4)));
-  for (const Cell &cell : old.cells) {
+  const Table& old = *tables_.back();
+  auto fresh = std::make_unique<Table>(std::bit_ceil(4 * (size() + kFirstSize / 4)));
+  for (const Cell& cell : old.cells) {
     const uint64_t key = cell.key.load(std::memory_order_relaxed);
-    if ((key & kPresent) != 0)
-      Put(*fresh, static_cast<Pid>(key),
-          cell.ring.load(std::memory_order_relaxed));
+    if ((key & kPresent) != 0) Put(*fresh, static_cast<Pid>(key), cell.ring.load(std::memory_order_relaxed));
   }
   used_ = size();
   table_.store(fresh.get(), std::memory_order_release);
@@ -65,12 +59,11 @@ void RingDirectory::Rebuild() {
 
 std::vector<Pid> RingDirectory::Pids() const {
   std::vector<Pid> pids;
-  for (const Cell &cell : table_.load(std::memory_order_acquire)->cells) {
+  for (const Cell& cell : table_.load(std::memory_order_acquire)->cells) {
     const uint64_t key = cell.key.load(std::memory_order_acquire);
-    if ((key & kPresent) != 0)
-      pids.push_back(static_cast<Pid>(key));
+    if ((key & kPresent) != 0) pids.push_back(static_cast<Pid>(key));
   }
   return pids;
 }
 
-} // namespace agentos
+}  // namespace agentos

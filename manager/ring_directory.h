@@ -27,39 +27,37 @@
 namespace agentos {
 
 class RingDirectory {
-public:
+ public:
   RingDirectory();
-  RingDirectory(const RingDirectory &) = delete;
-  RingDirectory &operator=(const RingDirectory &) = delete;
+  RingDirectory(const RingDirectory&) = delete;
+  RingDirectory& operator=(const RingDirectory&) = delete;
 
-  BoundRing *Find(Pid pid) const {
-    const Table &table = *table_.load(std::memory_order_acquire);
+  BoundRing* Find(Pid pid) const {
+    const Table& table = *table_.load(std::memory_order_acquire);
     for (size_t i = Hash(pid);; ++i) {
-      const Cell &cell = table.cells[i & table.mask];
+      const Cell& cell = table.cells[i & table.mask];
       const uint64_t key = cell.key.load(std::memory_order_acquire);
-      if (key == KeyOf(pid))
-        return cell.ring.load(std::memory_order_acquire);
-      if (key == kEmpty)
-        return nullptr;
+      if (key == KeyOf(pid)) return cell.ring.load(std::memory_order_acquire);
+      if (key == kEmpty) return nullptr;
     }
   }
 
   // Precondition: `pid` is not in it.
-  void Insert(Pid pid, BoundRing *ring);
+  void Insert(Pid pid, BoundRing* ring);
   // Precondition: `pid` is in it.
   void Remove(Pid pid);
 
   size_t size() const { return size_.load(std::memory_order_relaxed); }
   std::vector<Pid> Pids() const;
 
-private:
+ private:
   static constexpr uint64_t kEmpty = 0;
   static constexpr uint64_t kRemoved = uint64_t{1} << 32;
   static constexpr uint64_t kPresent = uint64_t{1} << 33;
 
   struct Cell {
     std::atomic<uint64_t> key{kEmpty};
-    std::atomic<BoundRing *> ring{nullptr};
+    std::atomic<BoundRing*> ring{nullptr};
   };
   struct Table {
     explicit Table(size_t size) : mask(size - 1), cells(size) {}
@@ -69,19 +67,17 @@ private:
 
   static uint64_t KeyOf(Pid pid) { return kPresent | pid; }
   // Fibonacci hashing spreads neighbouring ids over the table.
-  static size_t Hash(Pid pid) {
-    return static_cast<size_t>((uint64_t{pid} * 0x9e3779b97f4a7c15ull) >> 32);
-  }
-  static void Put(Table &table, Pid pid, BoundRing *ring);
+  static size_t Hash(Pid pid) { return static_cast<size_t>((uint64_t{pid} * 0x9e3779b97f4a7c15ull) >> 32); }
+  static void Put(Table& table, Pid pid, BoundRing* ring);
   void Rebuild();
 
-  std::atomic<Table *> table_{nullptr};
+  std::atomic<Table*> table_{nullptr};
   std::vector<std::unique_ptr<Table>> tables_;
   std::atomic<size_t> size_{0};
   // Cells that are not kEmpty.
   size_t used_ = 0;
 };
 
-} // namespace agentos
+}  // namespace agentos
 
-#endif // AGENTOS_MANAGER_RING_DIRECTORY_H_
+#endif  // AGENTOS_MANAGER_RING_DIRECTORY_H_

@@ -31,63 +31,57 @@
 namespace agentos {
 
 class Bytes {
-public:
+ public:
   Bytes() noexcept : kind_(Kind::kEmpty) {}
   // Implicit on purpose: an operand called data takes whatever the caller has.
-  Bytes(std::string text) noexcept : kind_(Kind::kString) {
-    new (&string_) std::string(std::move(text));
-  }
-  Bytes(std::vector<char> bytes) noexcept : kind_(Kind::kVector) {
-    new (&vector_) std::vector<char>(std::move(bytes));
-  }
-  Bytes(const char *text) : Bytes(std::string(text)) {}
-  Bytes(absl::string_view text)
-      : Bytes(std::string(text.data(), text.size())) {}
+  Bytes(std::string text) noexcept : kind_(Kind::kString) { new (&string_) std::string(std::move(text)); }
+  Bytes(std::vector<char> bytes) noexcept : kind_(Kind::kVector) { new (&vector_) std::vector<char>(std::move(bytes)); }
+  // Null is no text.
+  Bytes(const char* text) : Bytes(std::string(text == nullptr ? "" : text)) {}
+  Bytes(absl::string_view text) : Bytes(std::string(text.data(), text.size())) {}
 #if !defined(ABSL_USES_STD_STRING_VIEW)
   Bytes(std::string_view text) : Bytes(std::string(text)) {}
 #endif
   // The first `size` bytes of `buffer`; size must not exceed its capacity.
-  Bytes(PooledBuffer buffer, size_t size) noexcept : kind_(Kind::kPooled) {
-    new (&pooled_) Pooled{std::move(buffer), size};
-  }
+  Bytes(PooledBuffer buffer, size_t size) noexcept : kind_(Kind::kPooled) { new (&pooled_) Pooled{std::move(buffer), size}; }
 
-  Bytes(Bytes &&other) noexcept : kind_(Kind::kEmpty) { TakeFrom(other); }
-  Bytes &operator=(Bytes &&other) noexcept {
+  Bytes(Bytes&& other) noexcept : kind_(Kind::kEmpty) { TakeFrom(other); }
+  Bytes& operator=(Bytes&& other) noexcept {
     if (this != &other) {
       Clear();
       TakeFrom(other);
     }
     return *this;
   }
-  Bytes(const Bytes &) = delete;
-  Bytes &operator=(const Bytes &) = delete;
+  Bytes(const Bytes&) = delete;
+  Bytes& operator=(const Bytes&) = delete;
   ~Bytes() { Clear(); }
 
   size_t size() const {
     switch (kind_) {
-    case Kind::kEmpty:
-      return 0;
-    case Kind::kPooled:
-      return pooled_.size;
-    case Kind::kString:
-      return string_.size();
-    case Kind::kVector:
-      return vector_.size();
+      case Kind::kEmpty:
+        return 0;
+      case Kind::kPooled:
+        return pooled_.size;
+      case Kind::kString:
+        return string_.size();
+      case Kind::kVector:
+        return vector_.size();
     }
     return 0;
   }
   bool empty() const { return size() == 0; }
 
-  const char *data() const {
+  const char* data() const {
     switch (kind_) {
-    case Kind::kEmpty:
-      return nullptr;
-    case Kind::kPooled:
-      return pooled_.buffer.data();
-    case Kind::kString:
-      return string_.data();
-    case Kind::kVector:
-      return vector_.data();
+      case Kind::kEmpty:
+        return nullptr;
+      case Kind::kPooled:
+        return pooled_.buffer.data();
+      case Kind::kString:
+        return string_.data();
+      case Kind::kVector:
+        return vector_.data();
     }
     return nullptr;
   }
@@ -95,9 +89,7 @@ public:
   absl::string_view view() const { return absl::string_view(data(), size()); }
 
   // A copy.
-  std::string ToString() const {
-    return std::string(data() == nullptr ? "" : data(), size());
-  }
+  std::string ToString() const { return std::string(data() == nullptr ? "" : data(), size()); }
 
   // The bytes as a string; without a copy when they came as one. Leaves this
   // empty.
@@ -109,8 +101,7 @@ public:
 
   // Gives up what it holds.
   void Clear() noexcept {
-    if (kind_ == Kind::kEmpty)
-      return;
+    if (kind_ == Kind::kEmpty) return;
     if (kind_ == Kind::kPooled) {
       pooled_.~Pooled();
     } else if (kind_ == Kind::kString) {
@@ -121,7 +112,7 @@ public:
     kind_ = Kind::kEmpty;
   }
 
-private:
+ private:
   enum class Kind : uint8_t { kEmpty, kPooled, kString, kVector };
   struct Pooled {
     PooledBuffer buffer;
@@ -129,19 +120,19 @@ private:
   };
 
   // Precondition: this is empty.
-  void TakeFrom(Bytes &other) noexcept {
+  void TakeFrom(Bytes& other) noexcept {
     switch (other.kind_) {
-    case Kind::kEmpty:
-      return;
-    case Kind::kPooled:
-      new (&pooled_) Pooled(std::move(other.pooled_));
-      break;
-    case Kind::kString:
-      new (&string_) std::string(std::move(other.string_));
-      break;
-    case Kind::kVector:
-      new (&vector_) std::vector<char>(std::move(other.vector_));
-      break;
+      case Kind::kEmpty:
+        return;
+      case Kind::kPooled:
+        new (&pooled_) Pooled(std::move(other.pooled_));
+        break;
+      case Kind::kString:
+        new (&string_) std::string(std::move(other.string_));
+        break;
+      case Kind::kVector:
+        new (&vector_) std::vector<char>(std::move(other.vector_));
+        break;
     }
     kind_ = other.kind_;
     other.Clear();
@@ -155,6 +146,6 @@ private:
   Kind kind_;
 };
 
-} // namespace agentos
+}  // namespace agentos
 
-#endif // AGENTOS_RING_BYTES_H_
+#endif  // AGENTOS_RING_BYTES_H_

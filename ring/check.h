@@ -11,19 +11,15 @@
 
 namespace agentos::ring_internal {
 
-[[noreturn]] inline void CheckFailed(const char *condition, const char *file,
-                                     int line) {
-  std::fprintf(stderr, "%s:%d: agentos_uring bug: %s does not hold\n", file,
-               line, condition);
+[[noreturn]] inline void CheckFailed(const char* condition, const char* file, int line) {
+  std::fprintf(stderr, "%s:%d: agentos_uring bug: %s does not hold\n", file, line, condition);
   std::abort();
 }
 
-} // namespace agentos::ring_internal
+}  // namespace agentos::ring_internal
 
-#define AGENTOS_CHECK(condition)                                               \
-  (__builtin_expect(static_cast<bool>(condition), 1)                           \
-       ? static_cast<void>(0)                                                  \
-       : ::agentos::ring_internal::CheckFailed(#condition, __FILE__,           \
-                                               __LINE__))
+#define AGENTOS_CHECK(condition)                                            \
+  (__builtin_expect(static_cast<bool>(condition), 1) ? static_cast<void>(0) \
+                                                     : ::agentos::ring_internal::CheckFailed(#condition, __FILE__, __LINE__))
 
-#endif // AGENTOS_RING_CHECK_H_
+#endif  // AGENTOS_RING_CHECK_H_

@@ -30,19 +30,17 @@
 namespace agentos {
 
 class SyscallCompletionStatus {
-public:
+ public:
   // Success.
   SyscallCompletionStatus() noexcept = default;
 
   // `error_number` must be positive. `context` says on what, e.g. the path; it
   // may be empty.
-  static SyscallCompletionStatus
-  Error(OperationKind operation, int error_number, absl::string_view context);
+  static SyscallCompletionStatus Error(OperationKind operation, int error_number, absl::string_view context);
   static SyscallCompletionStatus Cancelled(OperationKind operation);
 
   void SetSuccess() noexcept {
-    if (context_ != nullptr)
-      context_.reset();
+    if (context_ != nullptr) context_.reset();
     error_number_ = 0;
     outcome_ = Outcome::kSuccess;
   }
@@ -61,7 +59,7 @@ public:
   // ReadFile is ResourceExhausted), or Cancelled.
   absl::Status ToStatus() const;
 
-private:
+ private:
   enum class Outcome : uint8_t { kSuccess, kError, kCancelled };
 
   std::unique_ptr<std::string> context_;
@@ -71,24 +69,19 @@ private:
 };
 
 class SyscallResult {
-public:
+ public:
   SyscallResult() noexcept = default;
   explicit SyscallResult(int64_t value) noexcept : value_(value) {}
-  SyscallResult(int64_t value, Bytes data) noexcept
-      : value_(value), data_(std::move(data)) {}
+  SyscallResult(int64_t value, Bytes data) noexcept : value_(value), data_(std::move(data)) {}
   // `peer_address` may be null: there is none.
-  SyscallResult(int64_t value, Bytes data,
-                std::unique_ptr<std::string> peer_address) noexcept
-      : value_(value), data_(std::move(data)),
-        peer_address_(std::move(peer_address)) {}
+  SyscallResult(int64_t value, Bytes data, std::unique_ptr<std::string> peer_address) noexcept
+      : value_(value), data_(std::move(data)), peer_address_(std::move(peer_address)) {}
 
   // Takes the parts over in place.
-  void Set(int64_t value, Bytes &data,
-           std::unique_ptr<std::string> &peer_address) noexcept {
+  void Set(int64_t value, Bytes& data, std::unique_ptr<std::string>& peer_address) noexcept {
     value_ = value;
     data_ = std::move(data);
-    if (peer_address_ != nullptr || peer_address != nullptr)
-      peer_address_ = std::move(peer_address);
+    if (peer_address_ != nullptr || peer_address != nullptr) peer_address_ = std::move(peer_address);
   }
 
   // Bytes, fd or offset, as the call returns it; 0 where there is none. Of a
@@ -108,11 +101,10 @@ public:
   // Of Accept and RecvFrom: the other side's address, as socket_address.h
   // writes it ("" for an unnamed Unix socket). Of IpcRecv: "pid:N".
   absl::string_view peer_address() const {
-    return peer_address_ == nullptr ? absl::string_view()
-                                    : absl::string_view(*peer_address_);
+    return peer_address_ == nullptr ? absl::string_view() : absl::string_view(*peer_address_);
   }
 
-private:
+ private:
   int64_t value_ = 0;
   Bytes data_;
   std::unique_ptr<std::string> peer_address_;
@@ -129,6 +121,6 @@ struct SyscallCompletionEntry {
   SyscallResult result;
 };
 
-} // namespace agentos
+}  // namespace agentos
 
-#endif // AGENTOS_RING_COMPLETION_ENTRY_H_
+#endif  // AGENTOS_RING_COMPLETION_ENTRY_H_

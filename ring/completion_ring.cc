@@ -13,9 +13,9 @@ namespace {
 
 // What an error message names beside the operation: the path, the address, the
 // fd or the process it was about.
-std::string ContextOf(const Operation &operation) {
+std::string ContextOf(const Operation& operation) {
   return std::visit(
-      [](const auto &op) -> std::string {
+      [](const auto& op) -> std::string {
         if constexpr (requires { op.path; }) {
           return op.path;
         } else if constexpr (requires { op.address; }) {
@@ -31,17 +31,15 @@ std::string ContextOf(const Operation &operation) {
       operation);
 }
 
-} // namespace
+}  // namespace
 
 SyscallCompletionRing::~SyscallCompletionRing() { AGENTOS_CHECK(idle()); }
 
-void SyscallCompletionRing::Reset(Pid pid, const RingOptions &options,
-                                  RingObserver *observer) {
+void SyscallCompletionRing::Reset(Pid pid, const RingOptions& options, RingObserver* observer) {
   AGENTOS_CHECK(idle());
   pid_ = pid;
   options_ = options;
-  max_in_flight_ =
-      options.max_in_flight == 0 ? options.cq_size : options.max_in_flight;
+  max_in_flight_ = options.max_in_flight == 0 ? options.cq_size : options.max_in_flight;
   observer_ = observer;
   last_seq_ = 0;
   dropped_ = {};
@@ -50,57 +48,44 @@ void SyscallCompletionRing::Reset(Pid pid, const RingOptions &options,
 
 absl::Status SyscallCompletionRing::NoRoom(size_t count) const {
   const bool reserves = options_.overflow == OverflowPolicy::kBackpressure;
-  const size_t most = reserves ? std::min(options_.sq_size, options_.cq_size)
-                               : options_.sq_size;
+  const size_t most = reserves ? std::min(options_.sq_size, options_.cq_size) : options_.sq_size;
   if (count > most) {
-    return absl::InvalidArgumentError(absl::StrCat(
-        "a batch of ", count, " entries never fits the ring of pid ", pid_,
-        ": its queue holds ", most,
-        "; split the batch or make the ring larger"));
+    return absl::InvalidArgumentError(absl::StrCat("a batch of ", count, " entries never fits the ring of pid ", pid_,
+                                                   ": its queue holds ", most, "; split the batch or make the ring larger"));
   }
-  return absl::ResourceExhaustedError(absl::StrCat(
-      "the ring of pid ", pid_, " has no room for ", count,
-      count == 1 ? " entry: " : " entries: ", queued_.size(), " of ",
-      options_.sq_size, " waiting, ", in_flight_.size(), " started, ",
-      completed_.size(), " of ", options_.cq_size,
-      " completions not reaped; reap completions and submit again"));
+  return absl::ResourceExhaustedError(
+      absl::StrCat("the ring of pid ", pid_, " has no room for ", count, count == 1 ? " entry: " : " entries: ", queued_.size(),
+                   " of ", options_.sq_size, " waiting, ", in_flight_.size(), " started, ", completed_.size(), " of ",
+                   options_.cq_size, " completions not reaped; reap completions and submit again"));
 }
 
-void SyscallCompletionRing::Abandon(Slot *slot) {
+void SyscallCompletionRing::Abandon(Slot* slot) {
   in_flight_.Remove(slot);
   slot->Become(SlotState::kAbandoned);
   slot->ring = nullptr;
 }
 
-SyscallCompletionRing::Whereabouts
-SyscallCompletionRing::Find(Seq seq, Slot **slot) const {
-  if (seq == 0 || seq > last_seq_)
-    return Whereabouts::kUnknown;
-  if ((*slot = completed_.Find(seq)) != nullptr)
-    return Whereabouts::kCompleted;
-  if ((*slot = in_flight_.Find(seq)) != nullptr)
-    return Whereabouts::kInFlight;
-  if ((*slot = queued_.Find(seq)) != nullptr)
-    return Whereabouts::kQueued;
-  return std::find(dropped_.begin(), dropped_.end(), seq) == dropped_.end()
-             ? Whereabouts::kUnknown
-             : Whereabouts::kDropped;
+SyscallCompletionRing::Whereabouts SyscallCompletionRing::Find(Seq seq, Slot** slot) const {
+  if (seq == 0 || seq > last_seq_) return Whereabouts::kUnknown;
+  if ((*slot = completed_.Find(seq)) != nullptr) return Whereabouts::kCompleted;
+  if ((*slot = in_flight_.Find(seq)) != nullptr) return Whereabouts::kInFlight;
+  if ((*slot = queued_.Find(seq)) != nullptr) return Whereabouts::kQueued;
+  return std::find(dropped_.begin(), dropped_.end(), seq) == dropped_.end() ? Whereabouts::kUnknown : Whereabouts::kDropped;
 }
 
-Slot *SyscallCompletionRing::DropOldest() {
-  Slot *slot = completed_.PopFront();
+Slot* SyscallCompletionRing::DropOldest() {
+  Slot* slot = completed_.PopFront();
   if (dropped_.size() < kRememberedDrops) {
     dropped_.push_back(slot->seq);
   } else {
     dropped_[next_dropped_] = slot->seq;
     next_dropped_ = (next_dropped_ + 1) % kRememberedDrops;
   }
-  if (observer_ != nullptr)
-    observer_->OnDropped(pid_, slot->seq, slot->entry.kind());
+  if (observer_ != nullptr) observer_->OnDropped(pid_, slot->seq, slot->entry.kind());
   return slot;
 }
 
-void SyscallCompletionRing::ObserveEnd(const Slot &slot, int64_t now_ns) {
+void SyscallCompletionRing::ObserveEnd(const Slot& slot, int64_t now_ns) {
   const ObservedResult result = {.error_number = slot.progress.error,
                                  .cancelled = slot.progress.cancelled,
                                  .value = slot.value,
@@ -112,12 +97,10 @@ void SyscallCompletionRing::ObserveEnd(const Slot &slot, int64_t now_ns) {
   }
 }
 
-SyscallCompletionStatus SyscallCompletionRing::StatusOf(const Slot &slot) {
+SyscallCompletionStatus SyscallCompletionRing::StatusOf(const Slot& slot) {
   const OperationKind kind = slot.entry.kind();
-  if (slot.progress.cancelled)
-    return SyscallCompletionStatus::Cancelled(kind);
-  return SyscallCompletionStatus::Error(kind, slot.progress.error,
-                                        ContextOf(slot.entry.operation()));
+  if (slot.progress.cancelled) return SyscallCompletionStatus::Cancelled(kind);
+  return SyscallCompletionStatus::Error(kind, slot.progress.error, ContextOf(slot.entry.operation()));
 }
 
-} // namespace agentos
+}  // namespace agentos

@@ -38,52 +38,43 @@
 namespace agentos {
 
 class SyscallCompletionRing {
-public:
+ public:
   // How many dropped entries a ring remembers, to answer DataLoss for them.
   static constexpr size_t kRememberedDrops = 1024;
 
-  enum class Whereabouts : uint8_t {
-    kUnknown,
-    kQueued,
-    kInFlight,
-    kCompleted,
-    kDropped
-  };
+  enum class Whereabouts : uint8_t { kUnknown, kQueued, kInFlight, kCompleted, kDropped };
 
   SyscallCompletionRing() = default;
-  SyscallCompletionRing(const SyscallCompletionRing &) = delete;
-  SyscallCompletionRing &operator=(const SyscallCompletionRing &) = delete;
+  SyscallCompletionRing(const SyscallCompletionRing&) = delete;
+  SyscallCompletionRing& operator=(const SyscallCompletionRing&) = delete;
   ~SyscallCompletionRing();
 
   // Begins a new life for `pid`, with sequence numbers from 1. Precondition:
   // idle().
-  void Reset(Pid pid, const RingOptions &options, RingObserver *observer);
+  void Reset(Pid pid, const RingOptions& options, RingObserver* observer);
 
   Pid pid() const { return pid_; }
-  const RingOptions &options() const { return options_; }
+  const RingOptions& options() const { return options_; }
   size_t max_in_flight() const { return max_in_flight_; }
 
   // Whether `count` more entries may be accepted.
   absl::Status CheckRoom(size_t count) const {
-    const size_t committed =
-        queued_.size() + in_flight_.size() + completed_.size();
+    const size_t committed = queued_.size() + in_flight_.size() + completed_.size();
     const bool fits = queued_.size() + count <= options_.sq_size &&
-                      (options_.overflow == OverflowPolicy::kDropOldest ||
-                       committed + count <= options_.cq_size);
+                      (options_.overflow == OverflowPolicy::kDropOldest || committed + count <= options_.cq_size);
     return fits ? absl::OkStatus() : NoRoom(count);
   }
 
   // Takes the entry over. Precondition: CheckRoom was OK. True: it is in flight
   // at once, because nothing waits before it and there is room; execute it.
   // False: it waits for Start.
-  bool Accept(Slot *slot, SyscallSubmissionEntry &&entry, int64_t now_ns) {
+  bool Accept(Slot* slot, SyscallSubmissionEntry&& entry, int64_t now_ns) {
     slot->entry = std::move(entry);
     slot->ring = this;
     slot->seq = ++last_seq_;
     slot->accepted_ns = now_ns;
     slot->Become(SlotState::kQueued);
-    if (observer_ != nullptr)
-      observer_->OnQueued(slot->entry, slot->seq);
+    if (observer_ != nullptr) observer_->OnQueued(slot->entry, slot->seq);
     if (queued_.empty() && in_flight_.size() < max_in_flight_) [[likely]] {
       Launch(slot);
       return true;
@@ -94,10 +85,9 @@ public:
 
   // The next entry to execute, now in flight; null when nothing waits or
   // max_in_flight is reached.
-  Slot *Start() {
-    if (queued_.empty() || in_flight_.size() >= max_in_flight_)
-      return nullptr;
-    Slot *slot = queued_.PopFront();
+  Slot* Start() {
+    if (queued_.empty() || in_flight_.size() >= max_in_flight_) return nullptr;
+    Slot* slot = queued_.PopFront();
     Launch(slot);
     return slot;
   }
@@ -105,7 +95,7 @@ public:
   // Places the completion of a queued or started entry. Answers the entry that
   // had to be dropped for it: unlinked, to be disposed of and freed by the
   // caller; null in general.
-  Slot *Complete(Slot *slot, int64_t now_ns) {
+  Slot* Complete(Slot* slot, int64_t now_ns) {
     Conclude(slot, now_ns);
     completed_.PushBack(slot);
     return completed_.size() <= options_.cq_size ? nullptr : DropOldest();
@@ -113,36 +103,32 @@ public:
 
   // Ends a queued or started entry whose completion goes straight to somebody
   // who waits for it: the slot is kDone and in no queue.
-  void Conclude(Slot *slot, int64_t now_ns) {
-    (slot->progress.state == SlotState::kQueued ? queued_ : in_flight_)
-        .Remove(slot);
+  void Conclude(Slot* slot, int64_t now_ns) {
+    (slot->progress.state == SlotState::kQueued ? queued_ : in_flight_).Remove(slot);
     slot->Become(SlotState::kDone);
-    if (observer_ != nullptr)
-      ObserveEnd(*slot, now_ns);
+    if (observer_ != nullptr) ObserveEnd(*slot, now_ns);
   }
 
   // Unlinks an entry in flight for good: DestroyRing could not stop it.
-  void Abandon(Slot *slot);
+  void Abandon(Slot* slot);
 
   // Takes the oldest completion out; null when there is none.
-  Slot *TakeOldest() { return completed_.PopFront(); }
+  Slot* TakeOldest() { return completed_.PopFront(); }
 
   // Takes a completed entry out. Precondition: `slot` is completed and of this
   // ring.
-  void Take(Slot *slot) { completed_.Remove(slot); }
+  void Take(Slot* slot) { completed_.Remove(slot); }
 
   // Where the entry `seq` is; `*slot` is set unless it is kUnknown or kDropped.
-  Whereabouts Find(Seq seq, Slot **slot) const;
+  Whereabouts Find(Seq seq, Slot** slot) const;
 
-  const SlotList &queued() const { return queued_; }
-  const SlotList &in_flight() const { return in_flight_; }
-  const SlotList &completed() const { return completed_; }
-  bool idle() const {
-    return queued_.empty() && in_flight_.empty() && completed_.empty();
-  }
+  const SlotList& queued() const { return queued_; }
+  const SlotList& in_flight() const { return in_flight_; }
+  const SlotList& completed() const { return completed_; }
+  bool idle() const { return queued_.empty() && in_flight_.empty() && completed_.empty(); }
 
   // What a reaper gets of a completed slot; the slot's result moves out.
-  static void Fill(Slot &slot, SyscallCompletionEntry &out) {
+  static void Fill(Slot& slot, SyscallCompletionEntry& out) {
     out.seq = slot.seq;
     out.pid = slot.entry.pid();
     out.more = false;
@@ -155,23 +141,22 @@ public:
     out.result.Set(slot.value, slot.data, slot.peer_address);
   }
 
-private:
-  void Launch(Slot *slot) {
+ private:
+  void Launch(Slot* slot) {
     slot->Become(SlotState::kInKernel);
     in_flight_.PushBack(slot);
-    if (observer_ != nullptr)
-      observer_->OnDispatched(pid_, slot->seq, slot->entry.kind());
+    if (observer_ != nullptr) observer_->OnDispatched(pid_, slot->seq, slot->entry.kind());
   }
   absl::Status NoRoom(size_t count) const;
   // Of an entry that did not succeed.
-  static SyscallCompletionStatus StatusOf(const Slot &slot);
-  Slot *DropOldest();
-  void ObserveEnd(const Slot &slot, int64_t now_ns);
+  static SyscallCompletionStatus StatusOf(const Slot& slot);
+  Slot* DropOldest();
+  void ObserveEnd(const Slot& slot, int64_t now_ns);
 
   Pid pid_ = 0;
   RingOptions options_;
   size_t max_in_flight_ = 0;
-  RingObserver *observer_ = nullptr;
+  RingObserver* observer_ = nullptr;
   Seq last_seq_ = 0;
   SlotList queued_;
   SlotList in_flight_;
@@ -182,6 +167,6 @@ private:
   size_t next_dropped_ = 0;
 };
 
-} // namespace agentos
+}  // namespace agentos
 
-#endif // AGENTOS_RING_COMPLETION_RING_H_
+#endif  // AGENTOS_RING_COMPLETION_RING_H_

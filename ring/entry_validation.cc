@@ -1,251 +1,309 @@
 #include "agentos/ring/entry_validation.h"
 
 #include <fcntl.h>
-#include <limits.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
+#include <algorithm>
+#include <climits>
+#include <cstddef>
 #include <cstdint>
+#include <cstdio>
+#include <cstring>
 #include <limits>
 #include <string>
+#include <variant>
 
+#include "absl/status/statusor.h"
+#include "absl/strings/escaping.h"
 #include "absl/strings/str_cat.h"
-#include "absl/strings/str_format.h"
 #include "absl/strings/string_view.h"
 #include "agentos/ring/socket_address.h"
+
+// A refusal is built out of line, so that what stands in the way of a good entry is a few compares and no string.
+#define AGENTOS_COLD [[gnu::cold, gnu::noinline]]
 
 namespace agentos {
 
 namespace {
 
-constexpr int kOpenFlags = O_ACCMODE | O_CREAT | O_EXCL | O_NOCTTY | O_TRUNC |
-                           O_APPEND | O_NONBLOCK | O_DSYNC | O_SYNC | O_ASYNC |
-                           O_DIRECT | O_LARGEFILE | O_DIRECTORY | O_NOFOLLOW |
-                           O_NOATIME | O_CLOEXEC | O_PATH | O_TMPFILE;
-constexpr mode_t kModeBits = 07777;
-constexpr int kSendFlags = MSG_DONTWAIT | MSG_NOSIGNAL | MSG_OOB |
-                           MSG_DONTROUTE | MSG_EOR | MSG_MORE | MSG_CONFIRM;
+constexpr size_t kMaxFileDataSize = size_t{1} << 40;
+constexpr int64_t kMaxOffset = std::numeric_limits<int64_t>::max();
+
+// Flags by value, so that those the kernel has and this library does not handle are refused and not passed on.
+constexpr int kOpenFlags = O_ACCMODE | O_CREAT | O_EXCL | O_NOCTTY | O_TRUNC | O_APPEND | O_NONBLOCK | O_DSYNC | O_SYNC |
+                           O_ASYNC | O_DIRECT | O_LARGEFILE | O_DIRECTORY | O_NOFOLLOW | O_NOATIME | O_CLOEXEC | O_PATH |
+                           O_TMPFILE;
+constexpr int kSendFlags = MSG_DONTWAIT | MSG_NOSIGNAL | MSG_OOB | MSG_DONTROUTE | MSG_EOR | MSG_MORE | MSG_CONFIRM;
 constexpr int kRecvFlags = MSG_WAITALL | MSG_PEEK | MSG_DONTWAIT | MSG_OOB;
-constexpr size_t kMaxFileSize = size_t{1} << 40;
+constexpr mode_t kModeBits = 07777;
 
-// The message of a refusal; never on the way of an entry that is right.
-template <typename... Parts>
-[[gnu::cold, gnu::noinline]] absl::Status
-Refuse(const SyscallSubmissionEntry &entry, absl::string_view field,
-       const Parts &...parts) {
-  return absl::InvalidArgumentError(
-      absl::StrCat(OperationName(entry.kind()), ".", field, " ", parts...));
+constexpr absl::string_view kOpenFlagNames = "the flags of open(2)";
+constexpr absl::string_view kSendFlagNames =
+    "MSG_DONTWAIT, MSG_NOSIGNAL, MSG_OOB, MSG_DONTROUTE, MSG_EOR, MSG_MORE and MSG_CONFIRM";
+constexpr absl::string_view kRecvFlagNames = "MSG_WAITALL, MSG_PEEK, MSG_DONTWAIT and MSG_OOB";
+
+std::string Hex(int bits) { return absl::StrCat("0x", absl::Hex(static_cast<uint32_t>(bits))); }
+
+AGENTOS_COLD absl::Status Refuse(OperationKind kind, absl::string_view field, const absl::AlphaNum& is,
+                                 const absl::AlphaNum& allowed) {
+  return absl::InvalidArgumentError(absl::StrCat(OperationName(kind), ".", field, " is ", is, ": it must be ", allowed));
 }
 
-absl::Status CheckFd(const SyscallSubmissionEntry &entry, int fd) {
-  if (fd >= 0) [[likely]] {
-    return absl::OkStatus();
-  }
-  return Refuse(entry, "fd", "is ", fd, ": it must not be negative");
-}
-
-absl::Status CheckSize(const SyscallSubmissionEntry &entry, size_t size) {
-  if (size - 1 < kMaxTransferSize) [[likely]] {
-    return absl::OkStatus();
-  }
-  return Refuse(entry, "size", "is ", size, ": it must be from 1 to ",
-                kMaxTransferSize);
-}
-
-absl::Status CheckData(const SyscallSubmissionEntry &entry, const Bytes &data,
-                       size_t most) {
-  if (data.size() <= most)
-    return absl::OkStatus();
-  return Refuse(entry, "data", "has ", data.size(), " bytes: at most ", most,
-                " are allowed; split it");
-}
-
-absl::Status CheckOffset(const SyscallSubmissionEntry &entry, int64_t offset,
-                         size_t size) {
-  if (offset < kCurrentPosition) {
-    return Refuse(entry, "offset", "is ", offset,
-                  ": it must be -1 (the file's own position) or from 0 upward");
-  }
-  if (offset >
-      std::numeric_limits<int64_t>::max() - static_cast<int64_t>(size)) {
-    return Refuse(entry, "offset", "is ", offset, ": with ", size,
-                  " bytes it goes beyond the largest file offset");
-  }
-  return absl::OkStatus();
-}
-
-absl::Status CheckPath(const SyscallSubmissionEntry &entry,
-                       const std::string &path) {
-  if (path.empty())
-    return Refuse(entry, "path", "is empty: name a file");
-  if (path.size() >= PATH_MAX) {
-    return Refuse(entry, "path", "has ", path.size(), " bytes: at most ",
-                  PATH_MAX - 1, " are allowed");
-  }
-  if (path.find('\0') != std::string::npos)
-    return Refuse(entry, "path", "has a NUL byte at ", path.find('\0'),
-                  ": it would be cut there");
-  return absl::OkStatus();
-}
-
-absl::Status CheckFlags(const SyscallSubmissionEntry &entry, int flags,
-                        int known) {
-  if ((flags & ~known) == 0)
-    return absl::OkStatus();
-  return Refuse(entry, "flags",
-                absl::StrFormat("is %#x: bits %#x are not supported", flags,
-                                flags & ~known));
-}
-
-absl::Status CheckOpen(const SyscallSubmissionEntry &entry,
-                       const operation::Open &op) {
-  if (absl::Status s = CheckPath(entry, op.path); !s.ok())
-    return s;
-  if (absl::Status s = CheckFlags(entry, op.flags, kOpenFlags); !s.ok())
-    return s;
-  if ((op.flags & O_ACCMODE) == O_ACCMODE) {
-    return Refuse(
-        entry, "flags",
-        "has an access mode of 3: it must be O_RDONLY, O_WRONLY or O_RDWR");
-  }
-  if ((op.mode & ~kModeBits) != 0)
-    return Refuse(
-        entry, "mode",
-        absl::StrFormat("is %#o: it must be from 0 to 07777", op.mode));
-  return absl::OkStatus();
-}
-
-absl::Status CheckLseek(const SyscallSubmissionEntry &entry,
-                        const operation::Lseek &op) {
-  if (absl::Status s = CheckFd(entry, op.fd); !s.ok())
-    return s;
-  switch (op.whence) {
-  case SEEK_SET:
-  case SEEK_CUR:
-  case SEEK_END:
-  case SEEK_DATA:
-  case SEEK_HOLE:
-    return absl::OkStatus();
-  default:
-    return Refuse(
-        entry, "whence", "is ", op.whence,
-        ": it must be SEEK_SET, SEEK_CUR, SEEK_END, SEEK_DATA or SEEK_HOLE");
-  }
-}
-
-absl::Status CheckAddress(const SyscallSubmissionEntry &entry,
-                          const std::string &address) {
-  const absl::StatusOr<SocketAddress> parsed = ParseSocketAddress(address);
-  if (parsed.ok())
-    return absl::OkStatus();
-  return absl::InvalidArgumentError(absl::StrCat(
-      OperationName(entry.kind()), ".", parsed.status().message()));
-}
-
-template <typename Op>
-absl::Status CheckReceive(const SyscallSubmissionEntry &entry, const Op &op) {
-  if (absl::Status s = CheckFd(entry, op.fd); !s.ok())
-    return s;
-  if (absl::Status s = CheckSize(entry, op.size); !s.ok())
-    return s;
-  return CheckFlags(entry, op.flags, kRecvFlags);
-}
-
-template <typename Op>
-absl::Status CheckSend(const SyscallSubmissionEntry &entry, const Op &op) {
-  if (absl::Status s = CheckFd(entry, op.fd); !s.ok())
-    return s;
-  if (absl::Status s = CheckData(entry, op.data, kMaxTransferSize); !s.ok())
-    return s;
-  return CheckFlags(entry, op.flags, kSendFlags);
-}
-
-absl::Status CheckRead(const SyscallSubmissionEntry &entry,
-                       const operation::Read &op) {
-  if (absl::Status s = CheckFd(entry, op.fd); !s.ok())
-    return s;
-  if (absl::Status s = CheckSize(entry, op.size); !s.ok())
-    return s;
-  return CheckOffset(entry, op.offset, op.size);
-}
-
-absl::Status CheckWrite(const SyscallSubmissionEntry &entry,
-                        const operation::Write &op) {
-  if (absl::Status s = CheckFd(entry, op.fd); !s.ok())
-    return s;
-  if (absl::Status s = CheckData(entry, op.data, kMaxTransferSize); !s.ok())
-    return s;
-  return CheckOffset(entry, op.offset, op.data.size());
-}
-
-absl::Status CheckOperands(const SyscallSubmissionEntry &entry) {
-  const Operation &operation = entry.operation();
-  switch (entry.kind()) {
-  case OperationKind::kNone:
+AGENTOS_COLD absl::Status RefuseEntry(Pid pid, const SyscallSubmissionEntry& entry) {
+  if (!entry.has_operation()) {
     return absl::InvalidArgumentError(
-        "the entry asks for nothing: it was moved from (submitted before?) or "
-        "never given an operation");
-  case OperationKind::kNop:
-    return absl::OkStatus();
-  case OperationKind::kRead:
-    return CheckRead(entry, std::get<operation::Read>(operation));
-  case OperationKind::kWrite:
-    return CheckWrite(entry, std::get<operation::Write>(operation));
-  case OperationKind::kReadFile:
-    return CheckPath(entry, std::get<operation::ReadFile>(operation).path);
-  case OperationKind::kWriteFile: {
-    const auto &op = std::get<operation::WriteFile>(operation);
-    if (absl::Status s = CheckPath(entry, op.path); !s.ok())
-      return s;
-    return CheckData(entry, op.data, kMaxFileSize);
+        "the entry asks for no operation: it was default-constructed or moved from (an accepted entry is moved from, too)");
   }
-  case OperationKind::kOpen:
-    return CheckOpen(entry, std::get<operation::Open>(operation));
-  case OperationKind::kClose:
-    return CheckFd(entry, std::get<operation::Close>(operation).fd);
-  case OperationKind::kFsync:
-    return CheckFd(entry, std::get<operation::Fsync>(operation).fd);
-  case OperationKind::kLseek:
-    return CheckLseek(entry, std::get<operation::Lseek>(operation));
-  case OperationKind::kSend:
-    return CheckSend(entry, std::get<operation::Send>(operation));
-  case OperationKind::kRecv:
-    return CheckReceive(entry, std::get<operation::Recv>(operation));
-  case OperationKind::kAccept:
-    return CheckFd(entry, std::get<operation::Accept>(operation).fd);
-  case OperationKind::kConnect: {
-    const auto &op = std::get<operation::Connect>(operation);
-    if (absl::Status s = CheckFd(entry, op.fd); !s.ok())
-      return s;
-    return CheckAddress(entry, op.address);
-  }
-  case OperationKind::kSendTo: {
-    const auto &op = std::get<operation::SendTo>(operation);
-    if (absl::Status s = CheckSend(entry, op); !s.ok())
-      return s;
-    return CheckAddress(entry, op.address);
-  }
-  case OperationKind::kRecvFrom:
-    return CheckReceive(entry, std::get<operation::RecvFrom>(operation));
-  case OperationKind::kIpcSend:
-    return absl::OkStatus();
-  case OperationKind::kIpcRecv:
-    return CheckSize(entry, std::get<operation::IpcRecv>(operation).size);
-  }
-  return absl::InternalError("unknown operation");
+  return Refuse(entry.kind(), "pid", entry.pid(), absl::StrCat(pid, ", the process that the call names"));
 }
 
-} // namespace
+AGENTOS_COLD absl::Status RefuseFd(OperationKind kind, int fd) {
+  return Refuse(kind, "fd", fd, "a file descriptor, from 0 upward");
+}
 
-absl::Status ValidateEntry(Pid pid, const SyscallSubmissionEntry &entry) {
-  if (absl::Status s = CheckOperands(entry); !s.ok()) [[unlikely]] {
-    return s;
+AGENTOS_COLD absl::Status RefusePath(OperationKind kind, const std::string& path) {
+  if (path.empty()) return Refuse(kind, "path", "empty", "the name of a file");
+  if (path.size() >= PATH_MAX) {
+    return Refuse(kind, "path", absl::StrCat(path.size(), " bytes long"), absl::StrCat("at most ", PATH_MAX - 1));
   }
-  if (entry.pid() != pid) [[unlikely]] {
-    return Refuse(entry, "pid", "is ", entry.pid(),
-                  ": it must be that of the call, ", pid);
+  constexpr size_t kMostQuoted = 64;
+  const size_t nul = path.find('\0');
+  return Refuse(kind, "path",
+                absl::StrCat("\"", absl::CHexEscape(path.substr(0, std::min(nul, kMostQuoted))), nul > kMostQuoted ? "..." : "",
+                             "\" and a NUL byte at position ", nul),
+                "free of NUL bytes");
+}
+
+AGENTOS_COLD absl::Status RefuseSize(OperationKind kind, absl::string_view field, size_t size, size_t least, size_t most) {
+  return Refuse(kind, field, size, absl::StrCat("from ", least, " to ", most, " bytes"));
+}
+
+AGENTOS_COLD absl::Status RefuseOffset(OperationKind kind, int64_t offset, size_t size) {
+  if (offset < kCurrentPosition) return Refuse(kind, "offset", offset, "-1 (the file's own position) or from 0 upward");
+  return Refuse(kind, "offset", offset,
+                absl::StrCat("at most ", kMaxOffset - static_cast<int64_t>(size), ", so that offset + ", size,
+                             " bytes stays within the largest file offset"));
+}
+
+AGENTOS_COLD absl::Status RefuseFlags(OperationKind kind, int flags, int known, absl::string_view names) {
+  return Refuse(kind, "flags", absl::StrCat(Hex(flags), " with the unknown bits ", Hex(flags & ~known)),
+                absl::StrCat("made of ", names));
+}
+
+AGENTOS_COLD absl::Status RefuseMode(mode_t mode) {
+  char octal[16];
+  std::snprintf(octal, sizeof(octal), "0%o", mode);
+  return Refuse(OperationKind::kOpen, "mode", octal, "made of permission bits, from 0 to 07777");
+}
+
+AGENTOS_COLD absl::Status RefuseAccessMode(int flags) {
+  return Refuse(OperationKind::kOpen, "flags", absl::StrCat(Hex(flags), " with the access mode 3"),
+                "one of O_RDONLY, O_WRONLY and O_RDWR");
+}
+
+AGENTOS_COLD absl::Status RefuseWhence(int whence) {
+  return Refuse(OperationKind::kLseek, "whence", whence,
+                "SEEK_SET (0), SEEK_CUR (1), SEEK_END (2), SEEK_DATA (3) or SEEK_HOLE (4)");
+}
+
+AGENTOS_COLD absl::Status RefuseAddress(OperationKind kind, absl::string_view why) {
+  return absl::InvalidArgumentError(absl::StrCat(OperationName(kind), ".", why));
+}
+
+bool IsFd(int fd) { return fd >= 0; }
+bool IsTransfer(size_t size) { return size - 1 < kMaxTransferSize; }
+
+// Precondition: size <= kMaxTransferSize.
+bool IsOffset(int64_t offset, size_t size) {
+  return offset >= kCurrentPosition && offset <= kMaxOffset - static_cast<int64_t>(size);
+}
+
+bool IsPath(const std::string& path) {
+  return path.size() - 1 < PATH_MAX - 1 && std::memchr(path.data(), '\0', path.size()) == nullptr;
+}
+
+absl::Status CheckFd(OperationKind kind, int fd) {
+  if (!IsFd(fd)) [[unlikely]]
+    return RefuseFd(kind, fd);
+  return absl::OkStatus();
+}
+
+absl::Status CheckSend(OperationKind kind, int fd, size_t size, int flags) {
+  if (!IsFd(fd)) [[unlikely]]
+    return RefuseFd(kind, fd);
+  if (size > kMaxTransferSize) [[unlikely]]
+    return RefuseSize(kind, "data", size, 0, kMaxTransferSize);
+  if ((flags & ~kSendFlags) != 0) [[unlikely]]
+    return RefuseFlags(kind, flags, kSendFlags, kSendFlagNames);
+  return absl::OkStatus();
+}
+
+absl::Status CheckRecv(OperationKind kind, int fd, size_t size, int flags) {
+  if (!IsFd(fd)) [[unlikely]]
+    return RefuseFd(kind, fd);
+  if (!IsTransfer(size)) [[unlikely]]
+    return RefuseSize(kind, "size", size, 1, kMaxTransferSize);
+  if ((flags & ~kRecvFlags) != 0) [[unlikely]]
+    return RefuseFlags(kind, flags, kRecvFlags, kRecvFlagNames);
+  return absl::OkStatus();
+}
+
+absl::Status CheckAddress(OperationKind kind, const std::string& text) {
+  const absl::StatusOr<SocketAddress> address = ParseSocketAddress(text);
+  if (!address.ok()) [[unlikely]]
+    return RefuseAddress(kind, address.status().message());
+  return absl::OkStatus();
+}
+
+absl::Status Check(const operation::Nop&) { return absl::OkStatus(); }
+
+absl::Status Check(const operation::ReadFile& op) {
+  if (!IsPath(op.path)) [[unlikely]]
+    return RefusePath(OperationKind::kReadFile, op.path);
+  return absl::OkStatus();
+}
+
+absl::Status Check(const operation::WriteFile& op) {
+  if (!IsPath(op.path)) [[unlikely]]
+    return RefusePath(OperationKind::kWriteFile, op.path);
+  if (op.data.size() > kMaxFileDataSize) [[unlikely]] {
+    return RefuseSize(OperationKind::kWriteFile, "data", op.data.size(), 0, kMaxFileDataSize);
   }
   return absl::OkStatus();
 }
 
-} // namespace agentos
+absl::Status Check(const operation::Open& op) {
+  if (!IsPath(op.path)) [[unlikely]]
+    return RefusePath(OperationKind::kOpen, op.path);
+  if ((op.flags & ~kOpenFlags) != 0) [[unlikely]] {
+    return RefuseFlags(OperationKind::kOpen, op.flags, kOpenFlags, kOpenFlagNames);
+  }
+  if ((op.flags & O_ACCMODE) == O_ACCMODE) [[unlikely]]
+    return RefuseAccessMode(op.flags);
+  if ((op.mode & ~kModeBits) != 0) [[unlikely]]
+    return RefuseMode(op.mode);
+  return absl::OkStatus();
+}
+
+absl::Status Check(const operation::Close& op) { return CheckFd(OperationKind::kClose, op.fd); }
+
+absl::Status Check(const operation::Read& op) {
+  if (!IsFd(op.fd)) [[unlikely]]
+    return RefuseFd(OperationKind::kRead, op.fd);
+  if (!IsTransfer(op.size)) [[unlikely]]
+    return RefuseSize(OperationKind::kRead, "size", op.size, 1, kMaxTransferSize);
+  if (!IsOffset(op.offset, op.size)) [[unlikely]]
+    return RefuseOffset(OperationKind::kRead, op.offset, op.size);
+  return absl::OkStatus();
+}
+
+absl::Status Check(const operation::Write& op) {
+  const size_t size = op.data.size();
+  if (!IsFd(op.fd)) [[unlikely]]
+    return RefuseFd(OperationKind::kWrite, op.fd);
+  if (size > kMaxTransferSize) [[unlikely]]
+    return RefuseSize(OperationKind::kWrite, "data", size, 0, kMaxTransferSize);
+  if (!IsOffset(op.offset, size)) [[unlikely]]
+    return RefuseOffset(OperationKind::kWrite, op.offset, size);
+  return absl::OkStatus();
+}
+
+absl::Status Check(const operation::Fsync& op) { return CheckFd(OperationKind::kFsync, op.fd); }
+
+absl::Status Check(const operation::Lseek& op) {
+  if (!IsFd(op.fd)) [[unlikely]]
+    return RefuseFd(OperationKind::kLseek, op.fd);
+  switch (op.whence) {
+    case SEEK_SET:
+    case SEEK_CUR:
+    case SEEK_END:
+    case SEEK_DATA:
+    case SEEK_HOLE:
+      return absl::OkStatus();
+  }
+  return RefuseWhence(op.whence);
+}
+
+absl::Status Check(const operation::Send& op) { return CheckSend(OperationKind::kSend, op.fd, op.data.size(), op.flags); }
+
+absl::Status Check(const operation::Recv& op) { return CheckRecv(OperationKind::kRecv, op.fd, op.size, op.flags); }
+
+absl::Status Check(const operation::Accept& op) { return CheckFd(OperationKind::kAccept, op.fd); }
+
+absl::Status Check(const operation::Connect& op) {
+  if (!IsFd(op.fd)) [[unlikely]]
+    return RefuseFd(OperationKind::kConnect, op.fd);
+  return CheckAddress(OperationKind::kConnect, op.address);
+}
+
+absl::Status Check(const operation::SendTo& op) {
+  absl::Status status = CheckSend(OperationKind::kSendTo, op.fd, op.data.size(), op.flags);
+  return status.ok() ? CheckAddress(OperationKind::kSendTo, op.address) : status;
+}
+
+absl::Status Check(const operation::RecvFrom& op) { return CheckRecv(OperationKind::kRecvFrom, op.fd, op.size, op.flags); }
+
+// What a message may weigh is a matter of the target's mailbox.
+absl::Status Check(const operation::IpcSend&) { return absl::OkStatus(); }
+
+absl::Status Check(const operation::IpcRecv& op) {
+  if (!IsTransfer(op.size)) [[unlikely]]
+    return RefuseSize(OperationKind::kIpcRecv, "size", op.size, 1, kMaxTransferSize);
+  return absl::OkStatus();
+}
+
+template <typename Op>
+absl::Status CheckAs(const Operation& operation) {
+  return Check(*std::get_if<Op>(&operation));
+}
+
+}  // namespace
+
+// A switch and not std::visit, which calls through a table: the common operations are inlined here.
+absl::Status ValidateEntry(Pid pid, const SyscallSubmissionEntry& entry) {
+  if (entry.pid() != pid) [[unlikely]]
+    return RefuseEntry(pid, entry);
+  const Operation& operation = entry.operation();
+  switch (entry.kind()) {
+    case OperationKind::kNone:
+      return RefuseEntry(pid, entry);
+    case OperationKind::kNop:
+      return CheckAs<operation::Nop>(operation);
+    case OperationKind::kReadFile:
+      return CheckAs<operation::ReadFile>(operation);
+    case OperationKind::kWriteFile:
+      return CheckAs<operation::WriteFile>(operation);
+    case OperationKind::kOpen:
+      return CheckAs<operation::Open>(operation);
+    case OperationKind::kClose:
+      return CheckAs<operation::Close>(operation);
+    case OperationKind::kRead:
+      return CheckAs<operation::Read>(operation);
+    case OperationKind::kWrite:
+      return CheckAs<operation::Write>(operation);
+    case OperationKind::kFsync:
+      return CheckAs<operation::Fsync>(operation);
+    case OperationKind::kLseek:
+      return CheckAs<operation::Lseek>(operation);
+    case OperationKind::kSend:
+      return CheckAs<operation::Send>(operation);
+    case OperationKind::kRecv:
+      return CheckAs<operation::Recv>(operation);
+    case OperationKind::kAccept:
+      return CheckAs<operation::Accept>(operation);
+    case OperationKind::kConnect:
+      return CheckAs<operation::Connect>(operation);
+    case OperationKind::kSendTo:
+      return CheckAs<operation::SendTo>(operation);
+    case OperationKind::kRecvFrom:
+      return CheckAs<operation::RecvFrom>(operation);
+    case OperationKind::kIpcSend:
+      return CheckAs<operation::IpcSend>(operation);
+    case OperationKind::kIpcRecv:
+      return CheckAs<operation::IpcRecv>(operation);
+  }
+  return RefuseEntry(pid, entry);
+}
+
+}  // namespace agentos

@@ -21,8 +21,8 @@
 namespace agentos {
 
 // `pid` is the process that the call names: the entry must name the same one.
-absl::Status ValidateEntry(Pid pid, const SyscallSubmissionEntry &entry);
+absl::Status ValidateEntry(Pid pid, const SyscallSubmissionEntry& entry);
 
-} // namespace agentos
+}  // namespace agentos
 
-#endif // AGENTOS_RING_ENTRY_VALIDATION_H_
+#endif  // AGENTOS_RING_ENTRY_VALIDATION_H_

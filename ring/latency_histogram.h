@@ -19,7 +19,7 @@
 namespace agentos {
 
 class LatencyHistogram {
-public:
+ public:
   // Nanoseconds; a negative value (a clock that went back) counts as 0.
   void Add(int64_t nanoseconds) {
     const auto value = static_cast<uint64_t>(std::max<int64_t>(nanoseconds, 0));
@@ -32,9 +32,8 @@ public:
     ++counts_[last_bucket_];
   }
 
-  void Merge(const LatencyHistogram &other) {
-    for (size_t i = 0; i < kBuckets; ++i)
-      counts_[i] += other.counts_[i];
+  void Merge(const LatencyHistogram& other) {
+    for (size_t i = 0; i < kBuckets; ++i) counts_[i] += other.counts_[i];
     max_ = std::max(max_, other.max_);
   }
 
@@ -44,18 +43,16 @@ public:
   uint64_t max() const { return max_; }
   uint64_t count() const;
 
-private:
+ private:
   // Eight buckets per power of two.
   static constexpr int kSubBits = 3;
   static constexpr size_t kBuckets = (64 - kSubBits + 1) << kSubBits;
 
   static size_t BucketOf(uint64_t value) {
     const int width = std::bit_width(value);
-    if (width <= kSubBits + 1)
-      return static_cast<size_t>(value);
+    if (width <= kSubBits + 1) return static_cast<size_t>(value);
     const int shift = width - kSubBits - 1;
-    return (static_cast<size_t>(shift) << kSubBits) +
-           static_cast<size_t>(value >> shift);
+    return (static_cast<size_t>(shift) << kSubBits) + static_cast<size_t>(value >> shift);
   }
   static uint64_t UpperEdge(size_t bucket);
 
@@ -65,6 +62,6 @@ private:
   size_t last_bucket_ = 0;
 };
 
-} // namespace agentos
+}  // namespace agentos
 
-#endif // AGENTOS_RING_LATENCY_HISTOGRAM_H_
+#endif  // AGENTOS_RING_LATENCY_HISTOGRAM_H_

@@ -35,25 +35,22 @@ struct ObservedResult {
 };
 
 class RingObserver {
-public:
+ public:
   virtual ~RingObserver() = default;
 
   // Accepted by its ring.
-  virtual void OnQueued(const SyscallSubmissionEntry & /*entry*/, Seq /*seq*/) {
-  }
+  virtual void OnQueued(const SyscallSubmissionEntry& /*entry*/, Seq /*seq*/) {}
   // Handed to whoever executes it.
   virtual void OnDispatched(Pid /*pid*/, Seq /*seq*/, OperationKind /*kind*/) {}
   // Placed in its ring's completion queue, as success or error.
-  virtual void OnCompleted(Pid /*pid*/, Seq /*seq*/, OperationKind /*kind*/,
-                           const ObservedResult & /*result*/) {}
+  virtual void OnCompleted(Pid /*pid*/, Seq /*seq*/, OperationKind /*kind*/, const ObservedResult& /*result*/) {}
   // Placed in its ring's completion queue, as cancelled.
-  virtual void OnCancelled(Pid /*pid*/, Seq /*seq*/, OperationKind /*kind*/,
-                           const ObservedResult & /*result*/) {}
+  virtual void OnCancelled(Pid /*pid*/, Seq /*seq*/, OperationKind /*kind*/, const ObservedResult& /*result*/) {}
   // Taken out of a full completion queue, unread. Comes after OnCompleted or
   // OnCancelled of the same entry.
   virtual void OnDropped(Pid /*pid*/, Seq /*seq*/, OperationKind /*kind*/) {}
 };
 
-} // namespace agentos
+}  // namespace agentos
 
-#endif // AGENTOS_RING_OBSERVER_H_
+#endif  // AGENTOS_RING_OBSERVER_H_

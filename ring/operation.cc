@@ -34,28 +34,18 @@ constexpr std::array<Traits, kOperationKinds> kTraits = {{
     {"IpcRecv", true, false},
 }};
 
-const Traits &TraitsOf(OperationKind kind) {
-  return kTraits[static_cast<size_t>(kind)];
-}
+const Traits& TraitsOf(OperationKind kind) { return kTraits[static_cast<size_t>(kind)]; }
 
-} // namespace
+}  // namespace
 
-absl::string_view OperationName(OperationKind kind) {
-  return TraitsOf(kind).name;
-}
-absl::string_view OperationName(const Operation &operation) {
-  return OperationName(KindOf(operation));
-}
-bool IsIoBound(const Operation &operation) {
-  return TraitsOf(KindOf(operation)).io_bound;
-}
-bool IsBatchable(const Operation &operation) {
-  return TraitsOf(KindOf(operation)).batchable;
-}
+absl::string_view OperationName(OperationKind kind) { return TraitsOf(kind).name; }
+absl::string_view OperationName(const Operation& operation) { return OperationName(KindOf(operation)); }
+bool IsIoBound(const Operation& operation) { return TraitsOf(KindOf(operation)).io_bound; }
+bool IsBatchable(const Operation& operation) { return TraitsOf(KindOf(operation)).batchable; }
 
-int FdOf(const Operation &operation) {
+int FdOf(const Operation& operation) {
   return std::visit(
-      [](const auto &op) {
+      [](const auto& op) {
         if constexpr (requires { op.fd; }) {
           return op.fd;
         } else {
@@ -65,4 +55,4 @@ int FdOf(const Operation &operation) {
       operation);
 }
 
-} // namespace agentos
+}  // namespace agentos

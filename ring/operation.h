@@ -137,15 +137,12 @@ struct IpcRecv {
   size_t size = 0;
 };
 
-} // namespace operation
+}  // namespace operation
 
-using Operation =
-    std::variant<operation::None, operation::Nop, operation::ReadFile,
-                 operation::WriteFile, operation::Open, operation::Close,
-                 operation::Read, operation::Write, operation::Fsync,
-                 operation::Lseek, operation::Send, operation::Recv,
-                 operation::Accept, operation::Connect, operation::SendTo,
-                 operation::RecvFrom, operation::IpcSend, operation::IpcRecv>;
+using Operation = std::variant<operation::None, operation::Nop, operation::ReadFile, operation::WriteFile, operation::Open,
+                               operation::Close, operation::Read, operation::Write, operation::Fsync, operation::Lseek,
+                               operation::Send, operation::Recv, operation::Accept, operation::Connect, operation::SendTo,
+                               operation::RecvFrom, operation::IpcSend, operation::IpcRecv>;
 
 // The alternatives of Operation by name and in its order, for tables and
 // switches.
@@ -170,29 +167,26 @@ enum class OperationKind : uint8_t {
   kIpcRecv,
 };
 inline constexpr size_t kOperationKinds = std::variant_size_v<Operation>;
-static_assert(kOperationKinds ==
-              static_cast<size_t>(OperationKind::kIpcRecv) + 1);
+static_assert(kOperationKinds == static_cast<size_t>(OperationKind::kIpcRecv) + 1);
 
-inline OperationKind KindOf(const Operation &operation) {
-  return static_cast<OperationKind>(operation.index());
-}
+inline OperationKind KindOf(const Operation& operation) { return static_cast<OperationKind>(operation.index()); }
 
 // "ReadFile", "Send", ...: the name as the factory of SyscallSubmissionEntry
 // spells it.
 absl::string_view OperationName(OperationKind kind);
-absl::string_view OperationName(const Operation &operation);
+absl::string_view OperationName(const Operation& operation);
 
 // Whether its time goes to a device, a file system or a peer rather than to the
 // processor.
-bool IsIoBound(const Operation &operation);
+bool IsIoBound(const Operation& operation);
 
 // Whether many of them gain by sharing one kernel entry: all that the kernel
 // executes.
-bool IsBatchable(const Operation &operation);
+bool IsBatchable(const Operation& operation);
 
 // The fd it works on, -1 where it has none.
-int FdOf(const Operation &operation);
+int FdOf(const Operation& operation);
 
-} // namespace agentos
+}  // namespace agentos
 
-#endif // AGENTOS_RING_OPERATION_H_
+#endif  // AGENTOS_RING_OPERATION_H_

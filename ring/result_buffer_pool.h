@@ -39,10 +39,10 @@ namespace ring_internal {
 // The bookkeeping of one buffer. It lives apart from the memory so that a 4 KiB
 // buffer takes 4 KiB and stays aligned.
 struct BufferBlock {
-  char *data = nullptr;
+  char* data = nullptr;
   size_t capacity = 0;
-  ResultBufferPool *pool = nullptr;
-  BufferBlock *next = nullptr;
+  ResultBufferPool* pool = nullptr;
+  BufferBlock* next = nullptr;
   uint8_t size_class = 0;
   // Part of an arena: its memory is not freed by itself.
   bool in_arena = false;
@@ -50,27 +50,26 @@ struct BufferBlock {
   int16_t arena = -1;
 };
 
-} // namespace ring_internal
+}  // namespace ring_internal
 
 // Owns one buffer of a pool; gives it back when destroyed.
 class PooledBuffer {
-public:
+ public:
   PooledBuffer() noexcept = default;
-  PooledBuffer(PooledBuffer &&other) noexcept
-      : block_(std::exchange(other.block_, nullptr)) {}
-  PooledBuffer &operator=(PooledBuffer &&other) noexcept {
+  PooledBuffer(PooledBuffer&& other) noexcept : block_(std::exchange(other.block_, nullptr)) {}
+  PooledBuffer& operator=(PooledBuffer&& other) noexcept {
     if (this != &other) {
       Reset();
       block_ = std::exchange(other.block_, nullptr);
     }
     return *this;
   }
-  PooledBuffer(const PooledBuffer &) = delete;
-  PooledBuffer &operator=(const PooledBuffer &) = delete;
+  PooledBuffer(const PooledBuffer&) = delete;
+  PooledBuffer& operator=(const PooledBuffer&) = delete;
   ~PooledBuffer() { Reset(); }
 
   explicit operator bool() const { return block_ != nullptr; }
-  char *data() const { return block_ == nullptr ? nullptr : block_->data; }
+  char* data() const { return block_ == nullptr ? nullptr : block_->data; }
   size_t capacity() const { return block_ == nullptr ? 0 : block_->capacity; }
 
   // The number of the arena that it is part of, -1 when of none.
@@ -78,21 +77,19 @@ public:
 
   // Gives the buffer back now.
   void Reset() noexcept {
-    if (block_ != nullptr)
-      Release(std::exchange(block_, nullptr));
+    if (block_ != nullptr) Release(std::exchange(block_, nullptr));
   }
 
-private:
+ private:
   friend class ResultBufferPool;
-  explicit PooledBuffer(ring_internal::BufferBlock *block) noexcept
-      : block_(block) {}
-  static void Release(ring_internal::BufferBlock *block) noexcept;
+  explicit PooledBuffer(ring_internal::BufferBlock* block) noexcept : block_(block) {}
+  static void Release(ring_internal::BufferBlock* block) noexcept;
 
-  ring_internal::BufferBlock *block_ = nullptr;
+  ring_internal::BufferBlock* block_ = nullptr;
 };
 
 class ResultBufferPool {
-public:
+ public:
   // Buffers of at least this size are aligned to it.
   static constexpr size_t kPageAlignment = 4096;
   // Larger buffers are not kept for reuse: they are rare, and the memory is
@@ -101,10 +98,10 @@ public:
   // How many bytes of each size class a pool keeps for reuse.
   static constexpr size_t kKeptBytesPerClass = size_t{16} << 20;
 
-  static ResultBufferPool *Create() { return new ResultBufferPool; }
+  static ResultBufferPool* Create() { return new ResultBufferPool; }
 
-  ResultBufferPool(const ResultBufferPool &) = delete;
-  ResultBufferPool &operator=(const ResultBufferPool &) = delete;
+  ResultBufferPool(const ResultBufferPool&) = delete;
+  ResultBufferPool& operator=(const ResultBufferPool&) = delete;
 
   // Adds `count` buffers of `buffer_size` (the size of a class, a page or more)
   // that lie in one piece of memory, so that the piece can be registered with
@@ -125,8 +122,7 @@ public:
   // what is still warm in the cache. Once per batch: Acquire by itself does it
   // only when it has run out.
   void CollectReturned() {
-    if (returned_.load(std::memory_order_relaxed) != nullptr)
-      KeepReturned();
+    if (returned_.load(std::memory_order_relaxed) != nullptr) KeepReturned();
   }
 
   // As Acquire, but the buffer belongs to no pool: any thread may ask for one,
@@ -137,22 +133,21 @@ public:
   // buffer comes home.
   void Close();
 
-private:
+ private:
   friend class PooledBuffer;
   static constexpr size_t kClasses = 7;
-  static constexpr std::array<size_t, kClasses> kClassSize = {
-      256, 1024, 4096, 16384, 65536, 262144, kLargestPooled};
+  static constexpr std::array<size_t, kClasses> kClassSize = {256, 1024, 4096, 16384, 65536, 262144, kLargestPooled};
   static constexpr uint8_t kUnpooled = kClasses;
 
   struct FreeList {
-    ring_internal::BufferBlock *head = nullptr;
+    ring_internal::BufferBlock* head = nullptr;
     size_t count = 0;
   };
 
   struct Arena {
     int16_t number;
     size_t count;
-    char *memory;
+    char* memory;
     size_t bytes;
     std::unique_ptr<ring_internal::BufferBlock[]> blocks;
   };
@@ -161,18 +156,17 @@ private:
   ~ResultBufferPool();
   static uint8_t ClassOf(size_t size) {
     uint8_t size_class = 0;
-    while (size_class < kClasses && kClassSize[size_class] < size)
-      ++size_class;
+    while (size_class < kClasses && kClassSize[size_class] < size) ++size_class;
     return size_class;
   }
 
   // Belongs to no pool yet.
-  static ring_internal::BufferBlock *AllocateBlock(size_t capacity);
-  ring_internal::BufferBlock *NewBlock(size_t capacity, uint8_t size_class);
-  void Free(ring_internal::BufferBlock *block);
-  void Give(ring_internal::BufferBlock *block) noexcept;
+  static ring_internal::BufferBlock* AllocateBlock(size_t capacity);
+  ring_internal::BufferBlock* NewBlock(size_t capacity, uint8_t size_class);
+  void Free(ring_internal::BufferBlock* block);
+  void Give(ring_internal::BufferBlock* block) noexcept;
   void KeepReturned();
-  void Keep(ring_internal::BufferBlock *block);
+  void Keep(ring_internal::BufferBlock* block);
 
   std::array<FreeList, kClasses> free_;
   std::vector<Arena> arenas_;
@@ -182,12 +176,12 @@ private:
   // Blocks that other threads gave back: a stack that anyone pushes to and only
   // the owner empties, all at once, so that no block can be popped and pushed
   // again under a pusher's eyes.
-  alignas(64) std::atomic<ring_internal::BufferBlock *> returned_{nullptr};
+  alignas(64) std::atomic<ring_internal::BufferBlock*> returned_{nullptr};
   // After Close: blocks still out. Releases that come before Close has added
   // its count drive it below zero meanwhile.
   std::atomic<int64_t> outstanding_{0};
 };
 
-} // namespace agentos
+}  // namespace agentos
 
-#endif // AGENTOS_RING_RESULT_BUFFER_POOL_H_
+#endif  // AGENTOS_RING_RESULT_BUFFER_POOL_H_

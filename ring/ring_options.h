@@ -52,6 +52,6 @@ struct RingOptions {
   absl::Status Validate() const;
 };
 
-} // namespace agentos
+}  // namespace agentos
 
-#endif // AGENTOS_RING_RING_OPTIONS_H_
+#endif  // AGENTOS_RING_RING_OPTIONS_H_

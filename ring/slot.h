@@ -42,13 +42,7 @@ class SyscallCompletionRing;
 enum class SlotState : uint8_t { kFree, kQueued, kInKernel, kDone, kAbandoned };
 
 // Who is executing an entry that is kInKernel.
-enum class SlotPlace : uint8_t {
-  kNowhere,
-  kKernel,
-  kWorker,
-  kMailbox,
-  kParked
-};
+enum class SlotPlace : uint8_t { kNowhere, kKernel, kWorker, kMailbox, kParked };
 
 struct SlotToken {
   uint32_t index = 0;
@@ -59,10 +53,10 @@ struct SlotToken {
 // them: what most entries never use stands last.
 struct alignas(64) Slot {
   // Membership in exactly one SlotList at a time.
-  Slot *next = nullptr;
-  Slot *prev = nullptr;
+  Slot* next = nullptr;
+  Slot* prev = nullptr;
 
-  SyscallCompletionRing *ring = nullptr;
+  SyscallCompletionRing* ring = nullptr;
   Seq seq = 0;
   int64_t accepted_ns = 0;
   int64_t value = 0;
@@ -106,7 +100,7 @@ struct alignas(64) Slot {
   // Which run of its lane's loop the chain was begun in.
   uint32_t begun_in;
   // The job of an entry that a worker executes.
-  void *job;
+  void* job;
 
   SlotToken token() const { return {index, generation}; }
 
@@ -116,19 +110,19 @@ struct alignas(64) Slot {
     progress.state = to;
   }
 
-private:
+ private:
   static constexpr bool IsEdge(SlotState from, SlotState to) {
     switch (from) {
-    case SlotState::kFree:
-      return to == SlotState::kQueued;
-    case SlotState::kQueued:
-      return to == SlotState::kInKernel || to == SlotState::kDone;
-    case SlotState::kInKernel:
-      return to == SlotState::kDone || to == SlotState::kAbandoned;
-    case SlotState::kDone:
-      return to == SlotState::kFree;
-    case SlotState::kAbandoned:
-      return to == SlotState::kFree;
+      case SlotState::kFree:
+        return to == SlotState::kQueued;
+      case SlotState::kQueued:
+        return to == SlotState::kInKernel || to == SlotState::kDone;
+      case SlotState::kInKernel:
+        return to == SlotState::kDone || to == SlotState::kAbandoned;
+      case SlotState::kDone:
+        return to == SlotState::kFree;
+      case SlotState::kAbandoned:
+        return to == SlotState::kFree;
     }
     return false;
   }
@@ -136,12 +130,12 @@ private:
 
 // A FIFO of slots that can also give up one from the middle. Allocates nothing.
 class SlotList {
-public:
+ public:
   bool empty() const { return head_ == nullptr; }
   size_t size() const { return size_; }
-  Slot *front() const { return head_; }
+  Slot* front() const { return head_; }
 
-  void PushBack(Slot *slot) {
+  void PushBack(Slot* slot) {
     slot->next = nullptr;
     slot->prev = tail_;
     (tail_ == nullptr ? head_ : tail_->next) = slot;
@@ -149,36 +143,34 @@ public:
     ++size_;
   }
 
-  void Remove(Slot *slot) {
+  void Remove(Slot* slot) {
     (slot->prev == nullptr ? head_ : slot->prev->next) = slot->next;
     (slot->next == nullptr ? tail_ : slot->next->prev) = slot->prev;
     --size_;
   }
 
-  Slot *PopFront() {
-    Slot *slot = head_;
-    if (slot == nullptr)
-      return nullptr;
+  Slot* PopFront() {
+    Slot* slot = head_;
+    if (slot == nullptr) return nullptr;
     head_ = slot->next;
     (head_ == nullptr ? tail_ : head_->prev) = nullptr;
     --size_;
     return slot;
   }
 
-  Slot *Find(Seq seq) const {
-    for (Slot *slot = head_; slot != nullptr; slot = slot->next) {
-      if (slot->seq == seq)
-        return slot;
+  Slot* Find(Seq seq) const {
+    for (Slot* slot = head_; slot != nullptr; slot = slot->next) {
+      if (slot->seq == seq) return slot;
     }
     return nullptr;
   }
 
-private:
-  Slot *head_ = nullptr;
-  Slot *tail_ = nullptr;
+ private:
+  Slot* head_ = nullptr;
+  Slot* tail_ = nullptr;
   size_t size_ = 0;
 };
 
-} // namespace agentos
+}  // namespace agentos
 
-#endif // AGENTOS_RING_SLOT_H_
+#endif  // AGENTOS_RING_SLOT_H_

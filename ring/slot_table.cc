@@ -4,18 +4,15 @@
 
 namespace agentos {
 
-SlotTable::SlotTable(size_t max_slots)
-    : max_chunks_((max_slots + kSlotsPerChunk - 1) / kSlotsPerChunk) {}
+SlotTable::SlotTable(size_t max_slots) : max_chunks_((max_slots + kSlotsPerChunk - 1) / kSlotsPerChunk) {}
 
 SlotTable::~SlotTable() { AGENTOS_CHECK(live() == 0); }
 
 bool SlotTable::Grow(size_t count) {
   while (free_count_ < count) {
-    if (chunks_.size() >= max_chunks_)
-      return false;
+    if (chunks_.size() >= max_chunks_) return false;
     std::unique_ptr<Slot[]> chunk(new (std::nothrow) Slot[kSlotsPerChunk]);
-    if (chunk == nullptr)
-      return false;
+    if (chunk == nullptr) return false;
     const auto first = static_cast<uint32_t>(chunks_.size() * kSlotsPerChunk);
     // Backwards, so that the free list hands the chunk out in ascending order.
     for (uint32_t i = kSlotsPerChunk; i-- > 0;) {
@@ -29,4 +26,4 @@ bool SlotTable::Grow(size_t count) {
   return true;
 }
 
-} // namespace agentos
+}  // namespace agentos

@@ -28,14 +28,14 @@
 namespace agentos {
 
 class SlotTable {
-public:
+ public:
   static constexpr uint32_t kSlotsPerChunk = 64;
 
   // `max_slots` is rounded up to whole chunks.
   explicit SlotTable(size_t max_slots);
   ~SlotTable();
-  SlotTable(const SlotTable &) = delete;
-  SlotTable &operator=(const SlotTable &) = delete;
+  SlotTable(const SlotTable&) = delete;
+  SlotTable& operator=(const SlotTable&) = delete;
 
   // Makes sure that `count` calls of Allocate succeed. False when the bound or
   // the memory does not allow it.
@@ -43,8 +43,8 @@ public:
 
   // Precondition: Reserve said so. The slot is kFree; everything but index and
   // generation is as Reset leaves it.
-  Slot *Allocate() {
-    Slot *slot = free_;
+  Slot* Allocate() {
+    Slot* slot = free_;
     free_ = slot->next;
     slot->next = nullptr;
     --free_count_;
@@ -53,9 +53,8 @@ public:
 
   // Ends the slot's life; `slot` is kDone or kAbandoned, or fresh from
   // Allocate.
-  void Free(Slot *slot) {
-    if (slot->progress.state != SlotState::kFree)
-      slot->Become(SlotState::kFree);
+  void Free(Slot* slot) {
+    if (slot->progress.state != SlotState::kFree) slot->Become(SlotState::kFree);
     ++slot->generation;
     slot->ring = nullptr;
     slot->progress = Slot::Progress();
@@ -70,28 +69,24 @@ public:
   }
 
   // The slot, or null when the token is of a former life or of no slot at all.
-  Slot *Find(SlotToken token) const {
+  Slot* Find(SlotToken token) const {
     const uint32_t chunk = token.index / kSlotsPerChunk;
-    if (chunk >= chunks_.size())
-      return nullptr;
-    Slot *slot = &chunks_[chunk][token.index % kSlotsPerChunk];
-    return slot->generation == token.generation &&
-                   slot->progress.state != SlotState::kFree
-               ? slot
-               : nullptr;
+    if (chunk >= chunks_.size()) return nullptr;
+    Slot* slot = &chunks_[chunk][token.index % kSlotsPerChunk];
+    return slot->generation == token.generation && slot->progress.state != SlotState::kFree ? slot : nullptr;
   }
 
   size_t live() const { return chunks_.size() * kSlotsPerChunk - free_count_; }
 
-private:
+ private:
   bool Grow(size_t count);
 
   const size_t max_chunks_;
   std::vector<std::unique_ptr<Slot[]>> chunks_;
-  Slot *free_ = nullptr;
+  Slot* free_ = nullptr;
   size_t free_count_ = 0;
 };
 
-} // namespace agentos
+}  // namespace agentos
 
-#endif // AGENTOS_RING_SLOT_TABLE_H_
+#endif  // AGENTOS_RING_SLOT_TABLE_H_

@@ -30,17 +30,15 @@ struct SocketAddress {
   sockaddr_storage storage{};
   socklen_t length = 0;
 
-  const sockaddr *get() const {
-    return reinterpret_cast<const sockaddr *>(&storage);
-  }
+  const sockaddr* get() const { return reinterpret_cast<const sockaddr*>(&storage); }
 };
 
 absl::StatusOr<SocketAddress> ParseSocketAddress(absl::string_view text);
 
 // The inverse: what ParseSocketAddress would read back. "" for an unnamed Unix
 // socket, "family:N" for a family it does not know.
-std::string FormatSocketAddress(const sockaddr *address, socklen_t length);
+std::string FormatSocketAddress(const sockaddr* address, socklen_t length);
 
-} // namespace agentos
+}  // namespace agentos
 
-#endif // AGENTOS_RING_SOCKET_ADDRESS_H_
+#endif  // AGENTOS_RING_SOCKET_ADDRESS_H_

@@ -33,113 +33,83 @@
 namespace agentos {
 
 class SyscallSubmissionEntry {
-public:
+ public:
   // Asks for nothing: a place in an array that a factory's entry is moved into.
-  SyscallSubmissionEntry() noexcept
-      : operation_(std::in_place_type<operation::None>) {}
+  SyscallSubmissionEntry() noexcept : operation_(std::in_place_type<operation::None>) {}
   // `Op` is one of the structs of namespace operation.
   template <typename Op>
   SyscallSubmissionEntry(Pid pid, Op operation, uint64_t user_data) noexcept
-      : operation_(std::in_place_type<Op>, std::move(operation)),
-        user_data_(user_data), pid_(pid) {}
+      : operation_(std::in_place_type<Op>, std::move(operation)), user_data_(user_data), pid_(pid) {}
 
-  SyscallSubmissionEntry(SyscallSubmissionEntry &&other) noexcept
-      : user_data_(other.user_data_), pid_(other.pid_) {
+  SyscallSubmissionEntry(SyscallSubmissionEntry&& other) noexcept : user_data_(other.user_data_), pid_(other.pid_) {
     Take(other.operation_);
   }
-  SyscallSubmissionEntry &operator=(SyscallSubmissionEntry &&other) noexcept {
+  SyscallSubmissionEntry& operator=(SyscallSubmissionEntry&& other) noexcept {
     if (this != &other) {
-      if (!IsPlain(operation_.index()))
-        operation_.~Operation();
+      if (!IsPlain(operation_.index())) operation_.~Operation();
       Take(other.operation_);
       user_data_ = other.user_data_;
       pid_ = other.pid_;
     }
     return *this;
   }
-  SyscallSubmissionEntry(const SyscallSubmissionEntry &) = delete;
-  SyscallSubmissionEntry &operator=(const SyscallSubmissionEntry &) = delete;
+  SyscallSubmissionEntry(const SyscallSubmissionEntry&) = delete;
+  SyscallSubmissionEntry& operator=(const SyscallSubmissionEntry&) = delete;
   ~SyscallSubmissionEntry() {
-    if (!IsPlain(operation_.index()))
-      operation_.~Operation();
+    if (!IsPlain(operation_.index())) operation_.~Operation();
   }
 
   // The factories: the process, the operands in the order of the system call,
   // the caller's own word. What each operation does and what value() of its
   // result is stands at its struct in operation.h.
-  static SyscallSubmissionEntry Nop(Pid pid, uint64_t user_data) {
-    return {pid, operation::Nop{}, user_data};
-  }
-  static SyscallSubmissionEntry ReadFile(Pid pid, std::string path,
-                                         uint64_t user_data) {
+  static SyscallSubmissionEntry Nop(Pid pid, uint64_t user_data) { return {pid, operation::Nop{}, user_data}; }
+  static SyscallSubmissionEntry ReadFile(Pid pid, std::string path, uint64_t user_data) {
     return {pid, operation::ReadFile{std::move(path)}, user_data};
   }
-  static SyscallSubmissionEntry WriteFile(Pid pid, std::string path, Bytes data,
-                                          uint64_t user_data) {
-    return {pid, operation::WriteFile{std::move(path), std::move(data)},
-            user_data};
+  static SyscallSubmissionEntry WriteFile(Pid pid, std::string path, Bytes data, uint64_t user_data) {
+    return {pid, operation::WriteFile{std::move(path), std::move(data)}, user_data};
   }
-  static SyscallSubmissionEntry Open(Pid pid, std::string path, int flags,
-                                     mode_t mode, uint64_t user_data) {
+  static SyscallSubmissionEntry Open(Pid pid, std::string path, int flags, mode_t mode, uint64_t user_data) {
     return {pid, operation::Open{std::move(path), flags, mode}, user_data};
   }
-  static SyscallSubmissionEntry Close(Pid pid, int fd, uint64_t user_data) {
-    return {pid, operation::Close{fd}, user_data};
-  }
-  static SyscallSubmissionEntry Read(Pid pid, int fd, size_t size,
-                                     int64_t offset, uint64_t user_data) {
+  static SyscallSubmissionEntry Close(Pid pid, int fd, uint64_t user_data) { return {pid, operation::Close{fd}, user_data}; }
+  static SyscallSubmissionEntry Read(Pid pid, int fd, size_t size, int64_t offset, uint64_t user_data) {
     return {pid, operation::Read{fd, size, offset}, user_data};
   }
-  static SyscallSubmissionEntry Write(Pid pid, int fd, Bytes data,
-                                      int64_t offset, uint64_t user_data) {
+  static SyscallSubmissionEntry Write(Pid pid, int fd, Bytes data, int64_t offset, uint64_t user_data) {
     return {pid, operation::Write{fd, std::move(data), offset}, user_data};
   }
-  static SyscallSubmissionEntry Fsync(Pid pid, int fd, uint64_t user_data) {
-    return {pid, operation::Fsync{fd}, user_data};
-  }
-  static SyscallSubmissionEntry Lseek(Pid pid, int fd, int64_t offset,
-                                      int whence, uint64_t user_data) {
+  static SyscallSubmissionEntry Fsync(Pid pid, int fd, uint64_t user_data) { return {pid, operation::Fsync{fd}, user_data}; }
+  static SyscallSubmissionEntry Lseek(Pid pid, int fd, int64_t offset, int whence, uint64_t user_data) {
     return {pid, operation::Lseek{fd, offset, whence}, user_data};
   }
-  static SyscallSubmissionEntry Send(Pid pid, int fd, Bytes data, int flags,
-                                     uint64_t user_data) {
+  static SyscallSubmissionEntry Send(Pid pid, int fd, Bytes data, int flags, uint64_t user_data) {
     return {pid, operation::Send{fd, std::move(data), flags}, user_data};
   }
-  static SyscallSubmissionEntry Recv(Pid pid, int fd, size_t size, int flags,
-                                     uint64_t user_data) {
+  static SyscallSubmissionEntry Recv(Pid pid, int fd, size_t size, int flags, uint64_t user_data) {
     return {pid, operation::Recv{fd, size, flags}, user_data};
   }
-  static SyscallSubmissionEntry Accept(Pid pid, int fd, uint64_t user_data) {
-    return {pid, operation::Accept{fd}, user_data};
-  }
-  static SyscallSubmissionEntry Connect(Pid pid, int fd, std::string address,
-                                        uint64_t user_data) {
+  static SyscallSubmissionEntry Accept(Pid pid, int fd, uint64_t user_data) { return {pid, operation::Accept{fd}, user_data}; }
+  static SyscallSubmissionEntry Connect(Pid pid, int fd, std::string address, uint64_t user_data) {
     return {pid, operation::Connect{fd, std::move(address)}, user_data};
   }
-  static SyscallSubmissionEntry SendTo(Pid pid, int fd, Bytes data,
-                                       std::string address, int flags,
-                                       uint64_t user_data) {
-    return {pid,
-            operation::SendTo{fd, std::move(data), std::move(address), flags},
-            user_data};
+  static SyscallSubmissionEntry SendTo(Pid pid, int fd, Bytes data, std::string address, int flags, uint64_t user_data) {
+    return {pid, operation::SendTo{fd, std::move(data), std::move(address), flags}, user_data};
   }
-  static SyscallSubmissionEntry RecvFrom(Pid pid, int fd, size_t size,
-                                         int flags, uint64_t user_data) {
+  static SyscallSubmissionEntry RecvFrom(Pid pid, int fd, size_t size, int flags, uint64_t user_data) {
     return {pid, operation::RecvFrom{fd, size, flags}, user_data};
   }
-  static SyscallSubmissionEntry IpcSend(Pid pid, Pid target_pid, Bytes data,
-                                        uint64_t user_data) {
+  static SyscallSubmissionEntry IpcSend(Pid pid, Pid target_pid, Bytes data, uint64_t user_data) {
     return {pid, operation::IpcSend{target_pid, std::move(data)}, user_data};
   }
-  static SyscallSubmissionEntry IpcRecv(Pid pid, size_t size,
-                                        uint64_t user_data) {
+  static SyscallSubmissionEntry IpcRecv(Pid pid, size_t size, uint64_t user_data) {
     return {pid, operation::IpcRecv{size}, user_data};
   }
 
   Pid pid() const { return pid_; }
   uint64_t user_data() const { return user_data_; }
-  const Operation &operation() const { return operation_; }
-  Operation &operation() { return operation_; }
+  const Operation& operation() const { return operation_; }
+  Operation& operation() { return operation_; }
   OperationKind kind() const { return KindOf(operation_); }
 
   // False when default-constructed or moved from.
@@ -147,57 +117,50 @@ public:
 
   // Lets the operands go; asks for nothing afterwards.
   void Clear() noexcept {
-    if (!IsPlain(operation_.index()))
-      operation_.~Operation();
+    if (!IsPlain(operation_.index())) operation_.~Operation();
     PlaceNone(operation_);
   }
 
-private:
+ private:
   // Whether an alternative owns nothing, so that its memory may be reused
   // without a destructor. std::variant does not look: it calls through a table
   // for every move and every destruction, which is most of what a Nop would
   // cost.
   template <size_t... I>
-  static constexpr std::array<bool, sizeof...(I)>
-  PlainAlternatives(std::index_sequence<I...>) {
-    return {std::is_trivially_copyable_v<
-        std::variant_alternative_t<I, Operation>>...};
+  static constexpr std::array<bool, sizeof...(I)> PlainAlternatives(std::index_sequence<I...>) {
+    return {std::is_trivially_copyable_v<std::variant_alternative_t<I, Operation>>...};
   }
   static bool IsPlain(size_t index) {
-    static constexpr auto kPlain =
-        PlainAlternatives(std::make_index_sequence<kOperationKinds>());
+    static constexpr auto kPlain = PlainAlternatives(std::make_index_sequence<kOperationKinds>());
     return kPlain[index];
   }
 
   // Not by the default constructor, which would clear all of the memory first.
-  static void PlaceNone(Operation &at) noexcept {
-    new (&at) Operation(std::in_place_type<operation::None>);
-  }
+  static void PlaceNone(Operation& at) noexcept { new (&at) Operation(std::in_place_type<operation::None>); }
 
-  template <typename Op> void Place(const Operation &from) noexcept {
-    new (&operation_)
-        Operation(std::in_place_type<Op>, *std::get_if<Op>(&from));
+  template <typename Op>
+  void Place(const Operation& from) noexcept {
+    new (&operation_) Operation(std::in_place_type<Op>, *std::get_if<Op>(&from));
   }
 
   // Precondition: operation_ is memory without an object. `from` asks for
   // nothing afterwards.
-  void Take(Operation &from) noexcept {
+  void Take(Operation& from) noexcept {
     switch (KindOf(from)) {
-    case OperationKind::kNop:
-      Place<operation::Nop>(from);
-      break;
-    case OperationKind::kRead:
-      Place<operation::Read>(from);
-      break;
-    case OperationKind::kRecv:
-      Place<operation::Recv>(from);
-      break;
-    default:
-      new (&operation_) Operation(std::move(from));
-      break;
+      case OperationKind::kNop:
+        Place<operation::Nop>(from);
+        break;
+      case OperationKind::kRead:
+        Place<operation::Read>(from);
+        break;
+      case OperationKind::kRecv:
+        Place<operation::Recv>(from);
+        break;
+      default:
+        new (&operation_) Operation(std::move(from));
+        break;
     }
-    if (!IsPlain(from.index()))
-      from.~Operation();
+    if (!IsPlain(from.index())) from.~Operation();
     PlaceNone(from);
   }
 
@@ -208,6 +171,6 @@ private:
   Pid pid_ = 0;
 };
 
-} // namespace agentos
+}  // namespace agentos
 
-#endif // AGENTOS_RING_SUBMISSION_ENTRY_H_
+#endif  // AGENTOS_RING_SUBMISSION_ENTRY_H_

@@ -7,8 +7,7 @@
 #define AGENTOS_RING_TYPES_H_
 
 #if !defined(__cplusplus) || __cplusplus < 202002L
-#error                                                                         \
-    "agentos_uring needs C++20: add copts = [\"-std=c++20\"] to the target that includes this header."
+#error "agentos_uring needs C++20: add copts = [\"-std=c++20\"] to the target that includes this header."
 #endif
 
 #include <cstddef>
@@ -43,6 +42,6 @@ inline constexpr int64_t kCurrentPosition = -1;
 // at most in one call (read(2), NOTES).
 inline constexpr size_t kMaxTransferSize = 0x7ffff000;
 
-} // namespace agentos
+}  // namespace agentos
 
-#endif // AGENTOS_RING_TYPES_H_
+#endif  // AGENTOS_RING_TYPES_H_
