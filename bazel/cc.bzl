@@ -5,6 +5,7 @@ are errors is set in .bazelrc, because a consumer must never be broken by a warn
 """
 
 load("@rules_cc//cc:defs.bzl", "cc_binary", "cc_library", "cc_test")
+load("@rules_shell//shell:sh_test.bzl", "sh_test")
 
 _COPTS = [
     "-std=c++20",
@@ -164,7 +165,7 @@ def agentos_cc_benchmark(name, srcs, copts = [], deps = [], smoke_args = [], **k
         deps = all_deps,
         **kwargs
     )
-    native.sh_test(
+    sh_test(
         name = name + "_smoke",
         size = "small",
         srcs = ["//bazel:run_benchmark_once.sh"],

@@ -1,6 +1,8 @@
 """A stand-in for @remote_coverage_tools, which Bazel 4.2 would download for every test."""
 
-_BUILD = """package(default_visibility = ["//visibility:public"])
+_BUILD = """load("@rules_shell//shell:sh_binary.bzl", "sh_binary")
+
+package(default_visibility = ["//visibility:public"])
 
 sh_binary(
     name = "coverage_report_generator",

@@ -6,14 +6,41 @@ Every repository is declared through maybe(): one that the consumer declared ear
 load("@bazel_tools//tools/build_defs/repo:utils.bzl", "maybe")
 load(":coverage_tools.bzl", "coverage_tools")
 load(":debian_rules.bzl", "debian_rules")
-load(":rules_cc.bzl", "native_rules_cc")
+load(":native_rules.bzl", "native_rules")
 load(":system_abseil.bzl", "system_abseil")
 load(":system_library.bzl", "system_library")
 load(":versions.bzl", "MINIMUM_VERSIONS")
 
 def _bazel_rules():
     """What Bazel itself, or a rule of ours, would otherwise download."""
-    maybe(native_rules_cc, name = "rules_cc")
+    maybe(
+        native_rules,
+        name = "rules_cc",
+        files = {
+            "cc/defs.bzl": [
+                "cc_binary",
+                "cc_import",
+                "cc_library",
+                "cc_proto_library",
+                "cc_test",
+                "cc_toolchain",
+                "cc_toolchain_suite",
+                "fdo_prefetch_hints",
+                "fdo_profile",
+                "objc_import",
+                "objc_library",
+            ],
+        },
+    )
+    maybe(
+        native_rules,
+        name = "rules_shell",
+        files = {
+            "shell/sh_binary.bzl": ["sh_binary"],
+            "shell/sh_library.bzl": ["sh_library"],
+            "shell/sh_test.bzl": ["sh_test"],
+        },
+    )
     maybe(
         debian_rules,
         name = "rules_java",
@@ -53,7 +80,7 @@ def agentos_uring_deps():
         system_library,
         name = "com_google_protobuf",
         debian_packages = ["libprotobuf-dev", "protobuf-compiler"],
-        extra_build_file = Label("//bazel:protobuf.BUILD.bazel"),
+        extra_build_file = Label("//bazel:protobuf.BUILD"),
         links = {
             "google": "/usr/include/google",
             "protoc_binary": "/usr/bin/protoc",

@@ -71,9 +71,7 @@ TEST(SystemLibrariesTest, AbseilStringViewIsItsOwnType) {
 #endif
 }
 
-TEST(SystemLibrariesTest, GlogLinks) {
-  EXPECT_STREQ(google::GetLogSeverityName(google::GLOG_INFO), "INFO");
-}
+TEST(SystemLibrariesTest, GlogLinks) { EXPECT_STREQ(google::GetLogSeverityName(google::GLOG_INFO), "INFO"); }
 
 }  // namespace
 }  // namespace agentos
