@@ -1,0 +1,55 @@
+"""Who may depend on whom, as data. check_layering.py says what each rule means when one is broken."""
+
+# From bottom to top: a folder names those of its own line and of the lines before it, never one after it.
+_LAYERS = [
+    ["proto", "ring", "testing"],
+    ["executor"],
+    ["manager"],
+    ["ipc"],
+    ["handlers"],
+    ["tools"],
+]
+
+# Folders that no other one names.
+_LEAVES = ["benchmarks", "examples"]
+
+# Direct dependencies that only the targets named here may have. A benchmark is measured against
+# liburing by hand, so it needs it as well.
+_SOLE_USERS = {
+    "@liburing": {
+        "folders": ["benchmarks"],
+        "targets": ["//executor:kernel_ring"],
+    },
+}
+
+# What code must not reach, however indirectly. "*" stands for everything that is not testonly.
+_UNREACHABLE = {
+    "*": [
+        "//testing",
+        "@com_github_google_benchmark",
+        "@com_google_googletest",
+    ],
+    "executor": ["@com_google_protobuf"],
+    "ring": [
+        "@com_github_google_glog",
+        "@com_google_protobuf",
+        "@liburing",
+    ],
+}
+
+LAYERING_RULES = {
+    "layers": _LAYERS,
+    "leaves": _LEAVES,
+    "sole_users": _SOLE_USERS,
+    "unreachable": _UNREACHABLE,
+}
+
+def _layering_rules_impl(ctx):
+    output = ctx.actions.declare_file(ctx.label.name + ".json")
+    ctx.actions.write(output, json.encode(LAYERING_RULES))
+    return [DefaultInfo(files = depset([output]), runfiles = ctx.runfiles([output]))]
+
+layering_rules = rule(
+    implementation = _layering_rules_impl,
+    doc = "Writes LAYERING_RULES as a JSON file, for the tests.",
+)
