@@ -28,6 +28,7 @@ BUILD_PACKAGES = {
     "git": "/usr/bin/git",
     "libabsl-dev": "/usr/include/absl/base/config.h",
     "libbenchmark-dev": "/usr/include/benchmark/benchmark.h",
+    "libgflags-dev": "/usr/include/gflags/gflags.h",
     "libgmock-dev": "/usr/include/gmock/gmock.h",
     "libgoogle-glog-dev": "/usr/include/glog/logging.h",
     "libgtest-dev": "/usr/include/gtest/gtest.h",
