@@ -19,8 +19,8 @@
 namespace agentos {
 namespace {
 
-// The lock is held for a few instructions at a time. Sleeping on it costs a wake-up, which is as long as several jobs, so a thread
-// tries this often before it does.
+// The lock is held for a few instructions at a time. Sleeping on it costs a wake-up, which is as long as several jobs, so a
+// thread tries this often before it does.
 constexpr int kLockTries = 100;
 
 void Acquire(std::unique_lock<std::mutex>& lock) {
@@ -35,8 +35,8 @@ void Acquire(std::unique_lock<std::mutex>& lock) {
   lock.lock();
 }
 
-// Signals are for the program's own threads, but a fault must reach its handler (a crash reporter, a seccomp trap): blocked, it would
-// kill the process instead.
+// Signals are for the program's own threads, but a fault must reach its handler (a crash reporter, a seccomp trap): blocked, it
+// would kill the process instead.
 sigset_t BlockedSignals() {
   sigset_t signals;
   sigfillset(&signals);
@@ -109,7 +109,8 @@ bool FileWorkers::Add(Job* first, Job* last, size_t count) {
   std::unique_lock<std::mutex> lock(state.mutex, std::defer_lock);
   Acquire(lock);
   const size_t wake = std::min(count, state.waiting - state.notified);
-  for (size_t missing = count - wake; missing > 0 && state.started < state.max_threads.load(std::memory_order_relaxed); --missing) {
+  for (size_t missing = count - wake; missing > 0 && state.started < state.max_threads.load(std::memory_order_relaxed);
+       --missing) {
     if (StartThread(state_)) continue;
     if (state.started == 0) {
       lock.unlock();

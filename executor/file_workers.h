@@ -1,14 +1,15 @@
 // A few threads that run jobs which may block: plain system calls on files, where the kernel's ring would be slower.
 //
-// No thread exists before the first job; each is started when a job comes and no other is idle, up to the bound. Jobs start in the
-// order they were added. A worker takes one at a time, so a job that is stuck (a dead network file system) holds up no other as long
-// as one thread is free. A job reports its result by itself; the pool knows nothing of it.
+// No thread exists before the first job; each is started when a job comes and no other is idle, up to the bound. Jobs start in
+// the order they were added. A worker takes one at a time, so a job that is stuck (a dead network file system) holds up no other
+// as long as one thread is free. A job reports its result by itself; the pool knows nothing of it.
 //
 // The threads are called agentos-file-0, -1, ... and block all signals but those that tell of a fault of the thread itself.
 //
-// Thread rule: Add, RemoveQueued and the counters from any thread; Stop and the destructor once nobody else uses the pool any more.
-// Lifetime: a job is its owner's and must stay valid until `run` was called or RemoveQueued has answered true; the pool does not touch
-// it once `run` has begun, which may therefore free it.
+// Thread rule: Add, RemoveQueued and the counters from any thread; Stop and the destructor once nobody else uses the pool any
+// more.
+// Lifetime: a job is its owner's and must stay valid until `run` was called or RemoveQueued has answered true; the pool does not
+// touch it once `run` has begun, which may therefore free it.
 // Fork: the threads do not exist in a child; it must neither use nor destroy its copy.
 //
 //   struct ReadJob : FileWorkers::Job { ... };
@@ -48,17 +49,17 @@ class FileWorkers {
   FileWorkers(const FileWorkers&) = delete;
   FileWorkers& operator=(const FileWorkers&) = delete;
 
-  // Queues the `count` >= 1 jobs from first to last, which their next fields link. False when there is not one thread and the system
-  // refuses to start one: then nothing was queued.
+  // Queues the `count` >= 1 jobs from first to last, which their next fields link. False when there is not one thread and the
+  // system refuses to start one: then nothing was queued.
   [[nodiscard]] bool Add(Job* first, Job* last, size_t count);
 
-  // True when the job had not started: it never will. False when it runs, has run or was never added; the job must be valid all the
-  // same.
+  // True when the job had not started: it never will. False when it runs, has run or was never added; the job must be valid all
+  // the same.
   bool RemoveQueued(Job* job);
 
-  // Ends the threads after the jobs that they run. The queue must be empty. False when a job has not ended by the deadline: its thread
-  // is left to itself, and the job with everything it uses must then stay valid for the rest of the process. The pool itself may be
-  // destroyed after either answer; nothing else may be called.
+  // Ends the threads after the jobs that they run. The queue must be empty. False when a job has not ended by the deadline: its
+  // thread is left to itself, and the job with everything it uses must then stay valid for the rest of the process. The pool
+  // itself may be destroyed after either answer; nothing else may be called.
   bool Stop(absl::Duration deadline);
 
   // How many jobs have not started; a moment ago when others add or workers take.

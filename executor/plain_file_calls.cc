@@ -65,17 +65,17 @@ ssize_t ReadRetrying(int fd, char* data, size_t size) {
   }
 }
 
-// Whether a byte beyond max_size can be read: the proof that a size above the limit is real, so that a gigabyte need not be read to
-// find out.
+// Whether a byte beyond max_size can be read: the proof that a size above the limit is real, so that a gigabyte need not be read
+// to find out.
 bool IsProvenTooLarge(int fd, const struct stat& status, size_t max_size) {
   if (!S_ISREG(status.st_mode) || status.st_size < 0 || static_cast<uint64_t>(status.st_size) <= max_size) return false;
   char byte;
   return pread(fd, &byte, 1, static_cast<off_t>(max_size)) == 1;
 }
 
-// A buffer for the `used` bytes so far and what is still to come: at least twice as large, so that a file that grows while it is read
-// is not copied over and over, and with room for one byte more than the claimed size, because the end shows only when a read finds
-// nothing.
+// A buffer for the `used` bytes so far and what is still to come: at least twice as large, so that a file that grows while it is
+// read is not copied over and over, and with room for one byte more than the claimed size, because the end shows only when a read
+// finds nothing.
 PooledBuffer NewLargerBuffer(const struct stat& status, size_t used, size_t max_size) {
   const size_t doubled = std::min(used * 2, max_size + 1);
   if (S_ISREG(status.st_mode) && status.st_size > 0) {

@@ -1,11 +1,13 @@
-// Whole files by plain system calls: what the executor runs on its own threads where the kernel's ring would be slower or could hang.
+// Whole files by plain system calls: what the executor runs on its own threads where the kernel's ring would be slower or could
+// hang.
 //
-// Both calls take the path as open(2) does and report an errno in the result; no exception leaves them, memory exhaustion is ENOMEM.
-// EINTR and short transfers are never the caller's. They open with O_NONBLOCK, so a FIFO, a terminal or a device never holds them:
-// - Reading a FIFO that no one writes to is an empty file; with a writer that is silent it is EAGAIN, and what was read before that is
-//   lost (value says how much). A terminal without input is EAGAIN, a directory is EISDIR.
-// - Writing a FIFO that no one reads is ENXIO, one whose reader goes away is EPIPE, one whose reader falls behind is EAGAIN.
-//   No SIGPIPE reaches the process, on whatever thread the call runs.
+// Both calls take the path as open(2) does and report an errno in the result; no exception leaves them, memory exhaustion is
+// ENOMEM. EINTR and short transfers are never the caller's. They open with O_NONBLOCK, so a FIFO, a terminal or a device never
+// holds them:
+// - Reading a FIFO that no one writes to is an empty file; with a writer that is silent it is EAGAIN, and what was read before
+//   that is lost (value says how much). A terminal without input is EAGAIN, a directory is EISDIR.
+// - Writing a FIFO that no one reads is ENXIO, one whose reader goes away is EPIPE, one whose reader falls behind is EAGAIN. No
+//   SIGPIPE reaches the process, on whatever thread the call runs.
 // What can hold them: a dead network or FUSE file system, and another process's lease (fcntl F_SETLEASE), for as long as
 // /proc/sys/fs/lease-break-time says.
 //
@@ -36,13 +38,13 @@ struct FileCallResult {
   Bytes data;            // what was read; empty on an error
 };
 
-// The content of the file up to its end, as it is met: a file that grows or shrinks meanwhile gives what was there when each part was
-// read, and the size it claims is a hint at most. A file of more than max_size bytes is EFBIG. The content lies in first_buffer when
-// it fits, so that a file that does costs no allocation; an empty first_buffer is replaced by a new one.
+// The content of the file up to its end, as it is met: a file that grows or shrinks meanwhile gives what was there when each part
+// was read, and the size it claims is a hint at most. A file of more than max_size bytes is EFBIG. The content lies in
+// first_buffer when it fits, so that a file that does costs no allocation; an empty first_buffer is replaced by a new one.
 FileCallResult ReadWholeFile(const char* path, size_t max_size, PooledBuffer first_buffer);
 
-// Creates the file (0644 and the umask) or truncates it, and writes all of data. After an error the file holds the `value` bytes that
-// went before it, as far as the kernel says.
+// Creates the file (0644 and the umask) or truncates it, and writes all of data. After an error the file holds the `value` bytes
+// that went before it, as far as the kernel says.
 FileCallResult WriteWholeFile(const char* path, absl::string_view data);
 
 }  // namespace agentos
