@@ -1,8 +1,7 @@
-// Who may call a manager: not a forked child, and with Threading::kOneThread
-// only the thread that made it.
+// Who may call a manager: not a forked child, and with Threading::kOneThread only the thread that made it.
 //
-// Thread rule: any thread. Costs a few loads: the process is recognised by a
-// counter that fork raises in the child, not by getpid(2).
+// Thread rule: any thread. Costs a few loads: the process is recognised by a counter that fork raises in the child, not by
+// getpid(2).
 //
 //   if (absl::Status status = guard.Check(); !status.ok()) return status;
 
@@ -33,8 +32,7 @@ class CallerGuard {
   bool InForkedChild() const { return forks_ != Forks(); }
 
  private:
-  // How often this process's ancestors, up to the library's first use, have
-  // forked.
+  // How often this process's ancestors, up to the library's first use, have forked.
   static uint64_t Forks();
   static const void* ThisThread();
   static absl::Status ForkedChild();

@@ -112,8 +112,7 @@ class IoUringManager::Impl {
     return call(*ring);
   }
 
-  // Checks entries and runs `call` on the ring that they go to. Counts them as
-  // rejected when that is what they are.
+  // Checks entries and runs `call` on the ring that they go to. Counts them as rejected when that is what they are.
   template <typename Call>
   auto WithEntries(Pid pid, absl::Span<const SyscallSubmissionEntry> entries, Call call)
       -> decltype(call(std::declval<BoundRing&>())) {
@@ -181,8 +180,7 @@ class IoUringManager::Impl {
   void Reject(size_t count) { rejected_.fetch_add(count, std::memory_order_relaxed); }
 
  private:
-  // Whether a call that submits and waits has failed before it accepted its
-  // entries.
+  // Whether a call that submits and waits has failed before it accepted its entries.
   static bool IsRefusal(const absl::Status& status) { return !status.ok(); }
   static bool IsRefusal(const absl::StatusOr<size_t>& result) {
     return !result.ok() && !absl::IsDeadlineExceeded(result.status());
@@ -286,8 +284,7 @@ absl::StatusOr<std::vector<SyscallCompletionEntry>> IoUringManager::WaitCompleti
       absl::StatusOr<size_t> taken = impl_->executor().Reap(ring, pid, absl::MakeSpan(out));
       if (!taken.ok()) return taken.status();
       out.resize(*taken);
-      // Another thread may have reaped in between; then there is time to
-      // wait on, or there is not.
+      // Another thread may have reaped in between; then there is time to wait on, or there is not.
       if (!out.empty() || min == 0) return out;
     }
   });

@@ -1,36 +1,31 @@
-// IoUringManager: gives every process its own submission queue and completion
-// queue for system calls.
+// IoUringManager: gives every process its own submission queue and completion queue for system calls.
 //
-// Entries are submitted in batches, executed by the kernel's io_uring, and
-// their results reaped in batches. Which process has which ring is known here
-// and nowhere else.
+// Entries are submitted in batches, executed by the kernel's io_uring, and their results reaped in batches. Which process has
+// which ring is known here and nowhere else.
 //
 // Flow:   caller -> Submit -> ring [submission queue] -> executor -> kernel
 //         caller <- Reap / Wait <- ring [completion queue] <- executor
 //
-// Whoever waits drives the kernel ring itself: there is no thread between a
-// caller and the kernel. Submit starts what it is given before it returns; an
-// operation of one kernel step then completes without a further call, one of
-// several steps (a ReadFile of a large file, a Write that the kernel cut short)
-// goes on when somebody submits, reaps or waits.
+// Whoever waits drives the kernel ring itself: there is no thread between a caller and the kernel. Submit starts what it is given
+// before it returns; an operation of one kernel step then completes without a further call, one of several steps (a ReadFile of a
+// large file, a Write that the kernel cut short) goes on when somebody submits, reaps or waits.
 //
-// Thread rule: Threading::kAnyThread (the default): every method from any
-// thread. Threading::kOneThread: the creating thread only. Lifetime: destroying
-// the manager destroys its rings as DestroyRing does. Completions stay readable
-// afterwards. Nobody may be inside a method when it is destroyed. fork: a
-// child's calls answer FailedPrecondition; destroying its copy of the manager
-// is harmless. Errors: absl::Status for what the library refuses; what the
-// system call said rides in the completion. InvalidArgument: a field is wrong,
-// and is named. ResourceExhausted: no room now, reap and try again. NotFound:
-// no such ring or entry. FailedPrecondition: the ring is being destroyed, or
-// the wrong thread or process called.
+// Thread rule: Threading::kAnyThread (the default): every method from any thread. Threading::kOneThread: the creating thread
+// only.
+// Lifetime: destroying the manager destroys its rings as DestroyRing does. Completions stay readable afterwards. Nobody may be
+// inside a method when it is destroyed.
+// Fork: a child's calls answer FailedPrecondition; destroying its copy of the manager is harmless.
+// Errors: absl::Status for what the library refuses; what the system call said rides in the completion.
+// - InvalidArgument: a field is wrong, and is named.
+// - ResourceExhausted: no room now, reap and try again.
+// - NotFound: no such ring or entry.
+// - FailedPrecondition: the ring is being destroyed, or the wrong thread or process called.
 //
-//   absl::StatusOr<std::unique_ptr<IoUringManager>> manager =
-//   IoUringManager::Create(); if (!manager.ok()) return manager.status();
-//   absl::StatusOr<Seq> seq = (*manager)->Submit(7,
-//   SyscallSubmissionEntry::ReadFile(7, "/etc/hostname", 0)); if (!seq.ok())
-//   return seq.status(); absl::StatusOr<SyscallCompletionEntry> done =
-//   (*manager)->WaitCompletion(7, *seq);
+//   absl::StatusOr<std::unique_ptr<IoUringManager>> manager = IoUringManager::Create();
+//   if (!manager.ok()) return manager.status();
+//   absl::StatusOr<Seq> seq = (*manager)->Submit(7, SyscallSubmissionEntry::ReadFile(7, "/etc/hostname", 0));
+//   if (!seq.ok()) return seq.status();
+//   absl::StatusOr<SyscallCompletionEntry> done = (*manager)->WaitCompletion(7, *seq);
 
 #ifndef AGENTOS_MANAGER_IO_URING_MANAGER_H_
 #define AGENTOS_MANAGER_IO_URING_MANAGER_H_
@@ -57,20 +52,18 @@ namespace agentos {
 inline constexpr absl::Duration kDefaultWaitTimeout = absl::Seconds(30);
 
 struct IoUringManagerOptions {
-  // kAuto probes. The environment variable AGENTOS_URING_EXECUTOR (io_uring |
-  // threads) wins over it: the operator's way out.
+  // kAuto probes. The environment variable AGENTOS_URING_EXECUTOR (io_uring | threads) wins over it: the operator's way out.
   ExecutorKind executor = ExecutorKind::kAuto;
   Threading threading = Threading::kAnyThread;
   // Hears of every entry; may be null. Not owned, outlives the manager.
   RingObserver* observer = nullptr;
-  // Kernel rings that the processes share; 0 means one per processor (always
-  // one with Threading::kOneThread).
+  // Kernel rings that the processes share; 0 means one per processor (always one with Threading::kOneThread).
   size_t kernel_rings = 0;
-  // Submission entries of each kernel ring; rounded up to a power of two by the
-  // kernel. Bounds one batch of kernel entries, not the rings of the processes.
+  // Submission entries of each kernel ring; rounded up to a power of two by the kernel. Bounds one batch of kernel entries, not
+  // the rings of the processes.
   size_t kernel_ring_entries = 256;
-  // Threads that take whole-file work off the callers' hands when there is a
-  // lot of it; 0 means one per processor, at most 4. Started when first needed.
+  // Threads that take whole-file work off the callers' hands when there is a lot of it; 0 means one per processor, at most 4.
+  // Started when first needed.
   size_t file_workers = 0;
 };
 
@@ -82,62 +75,50 @@ class IoUringManager {
   IoUringManager& operator=(const IoUringManager&) = delete;
   ~IoUringManager();
 
-  // Makes a ring for `pid`. AlreadyExists when it has one, InvalidArgument when
-  // an option is out of range.
+  // Makes a ring for `pid`. AlreadyExists when it has one, InvalidArgument when an option is out of range.
   absl::Status CreateRing(Pid pid, RingOptions options = {});
 
-  // Accepts one entry and starts it. Makes a ring with the default sizes when
-  // `pid` has none.
+  // Accepts one entry and starts it. Makes a ring with the default sizes when `pid` has none.
   absl::StatusOr<Seq> Submit(Pid pid, SyscallSubmissionEntry entry);
 
-  // Accepts all entries or none, and starts them with as few kernel entries as
-  // possible. Their sequence numbers are contiguous. An empty batch is OK and
-  // does nothing.
+  // Accepts all entries or none, and starts them with as few kernel entries as possible. Their sequence numbers are contiguous.
+  // An empty batch is OK and does nothing.
   absl::StatusOr<std::vector<Seq>> SubmitBatch(Pid pid, std::vector<SyscallSubmissionEntry> entries);
 
-  // The same without an allocation. `seqs` is as long as `entries`, or empty. A
-  // refused batch's entries are left as they were.
+  // The same without an allocation. `seqs` is as long as `entries`, or empty. A refused batch's entries are left as they were.
   absl::Status SubmitBatch(Pid pid, absl::Span<SyscallSubmissionEntry> entries, absl::Span<Seq> seqs);
 
-  // Takes what has completed, oldest first, at most `max`. Never blocks; an
-  // empty answer is OK. NotFound without a ring.
+  // Takes what has completed, oldest first, at most `max`. Never blocks; an empty answer is OK. NotFound without a ring.
   absl::StatusOr<std::vector<SyscallCompletionEntry>> ReapCompletions(Pid pid, std::optional<size_t> max = std::nullopt);
 
-  // The same into the caller's memory: how many were placed at the beginning of
-  // `out`.
+  // The same into the caller's memory: how many were placed at the beginning of `out`.
   absl::StatusOr<size_t> ReapCompletions(Pid pid, absl::Span<SyscallCompletionEntry> out);
 
-  // Takes the completion of `seq` and leaves the others in order; waits for it
-  // when it is still under way. NotFound: unknown or already reaped. DataLoss:
-  // dropped by a full completion queue. DeadlineExceeded: the operation goes
-  // on.
+  // Takes the completion of `seq` and leaves the others in order; waits for it when it is still under way. NotFound: unknown or
+  // already reaped. DataLoss: dropped by a full completion queue. DeadlineExceeded: the operation goes on.
   absl::StatusOr<SyscallCompletionEntry> WaitCompletion(Pid pid, Seq seq, absl::Duration timeout = kDefaultWaitTimeout);
 
-  // Waits until `min` completions are there and takes at most `max`. At the
-  // timeout: what is there, or DeadlineExceeded when nothing is.
-  // InvalidArgument when min > max.
+  // Waits until `min` completions are there and takes at most `max`. At the timeout: what is there, or DeadlineExceeded when
+  // nothing is. InvalidArgument when min > max.
   absl::StatusOr<std::vector<SyscallCompletionEntry>> WaitCompletions(Pid pid, size_t min, size_t max, absl::Duration timeout);
 
   // The same into the caller's memory; `max` is out.size().
   absl::StatusOr<size_t> WaitCompletions(Pid pid, size_t min, absl::Span<SyscallCompletionEntry> out, absl::Duration timeout);
 
-  // SubmitBatch and WaitCompletions with one kernel entry for both. When the
-  // batch is refused nothing is waited for.
+  // SubmitBatch and WaitCompletions with one kernel entry for both. When the batch is refused nothing is waited for.
   absl::StatusOr<size_t> SubmitAndWait(Pid pid, absl::Span<SyscallSubmissionEntry> entries, absl::Span<Seq> seqs, size_t min,
                                        absl::Span<SyscallCompletionEntry> out, absl::Duration timeout);
 
-  // Asks an entry to stop. OK means that the request was taken; the entry then
-  // completes as cancelled, or with its real result if that came first.
-  // NotFound when it is unknown or has completed.
+  // Asks an entry to stop. OK means that the request was taken; the entry then completes as cancelled, or with its real result if
+  // that came first. NotFound when it is unknown or has completed.
   absl::Status Cancel(Pid pid, Seq seq);
 
   // Cancel for all of a process's entries: how many were asked to stop.
   absl::StatusOr<size_t> CancelAll(Pid pid);
 
-  // Stops accepting, cancels what is under way, waits until it has ended, and
-  // forgets the process. Fds of completions nobody reaped are closed.
-  // DeadlineExceeded after RingOptions::destroy_timeout names what could not be
-  // stopped; the process is forgotten all the same. NotFound without a ring.
+  // Stops accepting, cancels what is under way, waits until it has ended, and forgets the process. Fds of completions nobody
+  // reaped are closed. DeadlineExceeded after RingOptions::destroy_timeout names what could not be stopped; the process is
+  // forgotten all the same. NotFound without a ring.
   absl::Status DestroyRing(Pid pid);
 
   bool HasRing(Pid pid) const;

@@ -1,7 +1,6 @@
 // What a manager has done since it was made.
 //
-// Thread rule: a plain value, a snapshot. Totals outlive the rings they were
-// counted on.
+// Thread rule: a plain value, a snapshot. Totals outlive the rings they were counted on.
 
 #ifndef AGENTOS_MANAGER_IO_URING_STATS_H_
 #define AGENTOS_MANAGER_IO_URING_STATS_H_
@@ -20,8 +19,7 @@ struct IoUringStats {
   uint64_t active_rings = 0;
   // Entries accepted.
   uint64_t total_submissions = 0;
-  // Completions placed in a ring, whether reaped, dropped or neither yet;
-  // errors and cancelled ones too.
+  // Completions placed in a ring, whether reaped, dropped or neither yet; errors and cancelled ones too.
   uint64_t total_completions = 0;
   // Entries under way: accepted, not completed.
   uint64_t pending = 0;
@@ -35,15 +33,13 @@ struct IoUringStats {
   uint64_t rejected = 0;
   // Bytes that completed entries moved, both ways.
   uint64_t bytes = 0;
-  // io_uring_enter(2) calls made; total_submissions / kernel_entries is how
-  // well batching works.
+  // io_uring_enter(2) calls made; total_submissions / kernel_entries is how well batching works.
   uint64_t kernel_entries = 0;
   // Completions per operation, indexed by OperationKind.
   std::array<uint64_t, kOperationKinds> completions_by_operation{};
 
-  // Time from acceptance to completion, over all completions so far. Each is
-  // the upper edge of a histogram bucket, at most 1/8 above the true value;
-  // zero when nothing has completed.
+  // Time from acceptance to completion, over all completions so far. Each is the upper edge of a histogram bucket, at most 1/8
+  // above the true value; zero when nothing has completed.
   absl::Duration latency_p50;
   absl::Duration latency_p90;
   absl::Duration latency_p99;

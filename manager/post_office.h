@@ -1,15 +1,11 @@
-// The mailboxes of a manager's processes: messages between two of them, in
-// order and bounded.
+// The mailboxes of a manager's processes: messages between two of them, in order and bounded.
 //
-// A message is in its mailbox when the IpcSend completes. Messages of one
-// sender arrive in the order in which they were sent; a full mailbox makes
-// senders wait, in order. The bytes move from entry to completion without a
-// copy.
+// A message is in its mailbox when the IpcSend completes. Messages of one sender arrive in the order in which they were sent; a
+// full mailbox makes senders wait, in order. The bytes move from entry to completion without a copy.
 //
-// Thread rule: any thread; one lock, held for moments, under which nothing is
-// called. Errors, as errno of the entry: ESRCH no such process; EPIPE it went
-// away; EMSGSIZE the message is larger than the mailbox, or than what IpcRecv
-// asked for (it then stays).
+// Thread rule: any thread; one lock, held for moments, under which nothing is called.
+// Errors, as errno of the entry: ESRCH no such process; EPIPE it went away; EMSGSIZE the message is larger than the mailbox, or
+// than what IpcRecv asked for (it then stays).
 //
 //   office.Open(7, ring_options);
 //   office.Send(party, /*from=*/3, /*to=*/7, std::move(data), deliveries);
@@ -35,8 +31,8 @@ class PostOffice final : public IpcExchange {
  public:
   // A process may be written to. The limits of its mailbox are in the options.
   void Open(Pid pid, const RingOptions& options);
-  // It may not any more: what lies in the mailbox is lost, who waits to send
-  // gets EPIPE, who waits to receive is cancelled elsewhere.
+  // It may not any more: what lies in the mailbox is lost, who waits to send gets EPIPE, who waits to receive is cancelled
+  // elsewhere.
   void Close(Pid pid, std::vector<IpcDelivery>& deliveries);
 
   void Send(IpcParty sender, Pid from, Pid to, Bytes data, std::vector<IpcDelivery>& deliveries) override;

@@ -26,8 +26,8 @@ void RingDirectory::Put(Table& table, Pid pid, BoundRing* ring) {
 }
 
 void RingDirectory::Insert(Pid pid, BoundRing* ring) {
-  // Removed cells are not used again, so that a reader never meets the same
-  // place under two names; a table half full is built anew.
+  // Removed cells are not used again, so that a reader never meets the same place under two names; a table half full is built
+  // anew.
   if (2 * (used_ + 1) > tables_.back()->cells.size()) Rebuild();
   Put(*tables_.back(), pid, ring);
   ++used_;

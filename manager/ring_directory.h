@@ -1,13 +1,12 @@
 // Which process has which ring: a hash table that is read without a lock.
 //
-// Every call of the manager begins with a look-up, from any thread, so it costs
-// a few loads. That is possible because rings are never freed while the manager
-// lives, only reused: a look-up may answer a ring that has just changed hands,
-// and whoever locks the ring finds out that it is not the process's any more.
+// Every call of the manager begins with a look-up, from any thread, so it costs a few loads. That is possible because rings are
+// never freed while the manager lives, only reused: a look-up may answer a ring that has just changed hands, and whoever locks
+// the ring finds out that it is not the process's any more.
 //
-// Thread rule: Find and size from any thread; Insert and Remove externally
-// synchronised. Lifetime: tables that were outgrown are kept for readers that
-// are still in them; together they are no larger than the present one.
+// Thread rule: Find and size from any thread; Insert and Remove externally synchronised.
+// Lifetime: tables that were outgrown are kept for readers that are still in them; together they are no larger than the present
+// one.
 //
 //   directory.Insert(pid, ring);
 //   BoundRing* ring = directory.Find(pid);   // null when the process has none
