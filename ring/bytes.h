@@ -1,18 +1,14 @@
-// Owned bytes that move and never copy behind your back: what Write, Send and
-// WriteFile take, and what a result gives.
+// Owned bytes that move and never copy behind your back: what Write, Send and WriteFile take, and what a result gives.
 //
-// A Bytes takes over a std::string or a std::vector<char> as it is, copies from
-// a string_view, or holds a buffer of a pool that goes back when the Bytes
-// dies. Moving it moves the ownership and leaves the source empty.
+// A Bytes takes over a std::string or a std::vector<char> as it is, copies from a string_view, or holds a buffer of a pool that
+// goes back when the Bytes dies. Moving it moves the ownership and leaves the source empty.
 //
-// Thread rule: a value; one thread at a time. A pooled one may be destroyed on
-// another thread than it was made on. Lifetime: view() and data() are valid
-// until the Bytes is moved from, assigned to or destroyed.
+// Thread rule: a value; one thread at a time. A pooled one may be destroyed on another thread than it was made on.
+// Lifetime: view() and data() are valid until the Bytes is moved from, assigned to or destroyed.
 //
-//   Bytes a(std::move(string));          // no copy
-//   Bytes b("literal");                  // a copy
-//   std::string text = std::move(a).IntoString();   // no copy when it came
-//   from a string
+//   Bytes a(std::move(string));                    // no copy
+//   Bytes b("literal");                            // a copy
+//   std::string text = std::move(a).IntoString();  // no copy when it came from a string
 
 #ifndef AGENTOS_RING_BYTES_H_
 #define AGENTOS_RING_BYTES_H_
@@ -91,8 +87,7 @@ class Bytes {
   // A copy.
   std::string ToString() const { return std::string(data() == nullptr ? "" : data(), size()); }
 
-  // The bytes as a string; without a copy when they came as one. Leaves this
-  // empty.
+  // The bytes as a string; without a copy when they came as one. Leaves this empty.
   std::string IntoString() && {
     std::string text = kind_ == Kind::kString ? std::move(string_) : ToString();
     Clear();

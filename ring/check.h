@@ -1,5 +1,4 @@
-// AGENTOS_CHECK: stops the process when the library itself is wrong. Never used
-// for what a caller or the kernel may do.
+// AGENTOS_CHECK: stops the process when the library itself is wrong. Never used for what a caller or the kernel may do.
 //
 // Thread rule: any.
 

@@ -60,8 +60,7 @@ absl::Status SyscallCompletionStatus::ToStatus() const {
     case Outcome::kError:
       break;
   }
-  // EFBIG is the answer to a file over the ring's limit: a limit that the
-  // caller can raise, not a value out of range.
+  // EFBIG is the answer to a file over the ring's limit: a limit that the caller can raise, not a value out of range.
   if (error_number_ == EFBIG) return absl::ResourceExhaustedError(error_message());
   return absl::Status(absl::ErrnoToStatusCode(error_number_), error_message());
 }

@@ -1,14 +1,13 @@
-// What became of one entry: who it was, how it ended, and what the system call
-// gave.
+// What became of one entry: who it was, how it ended, and what the system call gave.
 //
-// A completion owns its bytes: they stay readable after the ring and the
-// manager are gone, and holding many of them costs memory, never progress.
+// A completion owns its bytes: they stay readable after the ring and the manager are gone, and holding many of them costs memory,
+// never progress.
 //
-// Thread rule: values; one thread at a time. May be destroyed on another thread
-// than it was reaped on. Errors: an entry ends in one of three ways. Success:
-// is_success(), errno 0. Error: is_error(), error_number() is the errno that
-// the system call gave, error_message() names operation and cause. Cancelled:
-// is_cancelled(), errno 0.
+// Thread rule: values; one thread at a time. May be destroyed on another thread than it was reaped on.
+// Errors: an entry ends in one of three ways.
+// - Success: is_success(), errno 0.
+// - Error: is_error(), error_number() is the errno that the system call gave, error_message() names operation and cause.
+// - Cancelled: is_cancelled(), errno 0.
 //
 //   if (done.status.is_success()) Use(done.result.data());
 //   else LOG(ERROR) << done.status.error_message();
@@ -34,8 +33,7 @@ class SyscallCompletionStatus {
   // Success.
   SyscallCompletionStatus() noexcept = default;
 
-  // `error_number` must be positive. `context` says on what, e.g. the path; it
-  // may be empty.
+  // `error_number` must be positive. `context` says on what, e.g. the path; it may be empty.
   static SyscallCompletionStatus Error(OperationKind operation, int error_number, absl::string_view context);
   static SyscallCompletionStatus Cancelled(OperationKind operation);
 
@@ -55,8 +53,7 @@ class SyscallCompletionStatus {
   // "ReadFile(/etc/shadow): Permission denied (EACCES)"; empty on success.
   std::string error_message() const;
 
-  // OK, the status that absl::ErrnoToStatus gives for the errno (EFBIG of
-  // ReadFile is ResourceExhausted), or Cancelled.
+  // OK, the status that absl::ErrnoToStatus gives for the errno (EFBIG of ReadFile is ResourceExhausted), or Cancelled.
   absl::Status ToStatus() const;
 
  private:
@@ -84,12 +81,11 @@ class SyscallResult {
     if (peer_address_ != nullptr || peer_address != nullptr) peer_address_ = std::move(peer_address);
   }
 
-  // Bytes, fd or offset, as the call returns it; 0 where there is none. Of a
-  // Write or Send that failed half-way: the bytes that went before it did.
+  // Bytes, fd or offset, as the call returns it; 0 where there is none. Of a Write or Send that failed half-way: the bytes that
+  // went before it did.
   int64_t value() const { return value_; }
 
-  // What was read or received. Valid while this result lives and is not moved
-  // from.
+  // What was read or received. Valid while this result lives and is not moved from.
   absl::string_view data() const { return data_.view(); }
 
   // The data as a string: a copy, unless it was a string before (IPC).
@@ -98,8 +94,8 @@ class SyscallResult {
   // The data without a copy, 4 KiB aligned from 4 KiB upward.
   Bytes TakeBytes() { return std::move(data_); }
 
-  // Of Accept and RecvFrom: the other side's address, as socket_address.h
-  // writes it ("" for an unnamed Unix socket). Of IpcRecv: "pid:N".
+  // Of Accept and RecvFrom: the other side's address, as socket_address.h writes it ("" for an unnamed Unix socket). Of IpcRecv:
+  // "pid:N".
   absl::string_view peer_address() const {
     return peer_address_ == nullptr ? absl::string_view() : absl::string_view(*peer_address_);
   }
@@ -113,8 +109,7 @@ class SyscallResult {
 struct SyscallCompletionEntry {
   Seq seq = 0;
   Pid pid = 0;
-  // Whether further completions of the same entry follow (multishot operations
-  // only).
+  // Whether further completions of the same entry follow (multishot operations only).
   bool more = false;
   uint64_t user_data = 0;
   SyscallCompletionStatus status;

@@ -11,8 +11,7 @@ namespace agentos {
 
 namespace {
 
-// What an error message names beside the operation: the path, the address, the
-// fd or the process it was about.
+// What an error message names beside the operation: the path, the address, the fd or the process it was about.
 std::string ContextOf(const Operation& operation) {
   return std::visit(
       [](const auto& op) -> std::string {

@@ -1,18 +1,14 @@
-// SyscallCompletionRing: one process's submission queue, the entries under way,
-// and its completion queue.
+// SyscallCompletionRing: one process's submission queue, the entries under way, and its completion queue.
 //
-// Pure bookkeeping: it numbers entries, bounds them, keeps them in order and
-// knows what became of each. Who executes them and who waits is not its
-// business, and no step calls back upwards.
+// Pure bookkeeping: it numbers entries, bounds them, keeps them in order and knows what became of each. Who executes them and who
+// waits is not its business, and no step calls back upwards.
 //
-//     Accept -> [queued: sq_size] -> Start -> [in flight: max_in_flight] ->
-//     Complete -> [completed: cq_size] -> Take
+//     Accept -> [queued: sq_size] -> Start -> [in flight: max_in_flight] -> Complete -> [completed: cq_size] -> Take
 //
 // Thread rule: externally synchronised.
-// Lifetime: the slots belong to the caller's SlotTable; the ring only links
-// them. Destroying a ring that still links slots is a bug. Errors: CheckRoom
-// answers what Submit passes on: InvalidArgument (a batch that never fits),
-// ResourceExhausted (no room now).
+// Lifetime: the slots belong to the caller's SlotTable; the ring only links them. Destroying a ring that still links slots is a
+// bug.
+// Errors: CheckRoom answers what Submit passes on: InvalidArgument (a batch that never fits), ResourceExhausted (no room now).
 //
 //   SyscallCompletionRing ring(pid, options, observer);
 //   absl::Status room = ring.CheckRoom(1);
@@ -49,8 +45,7 @@ class SyscallCompletionRing {
   SyscallCompletionRing& operator=(const SyscallCompletionRing&) = delete;
   ~SyscallCompletionRing();
 
-  // Begins a new life for `pid`, with sequence numbers from 1. Precondition:
-  // idle().
+  // Begins a new life for `pid`, with sequence numbers from 1. Precondition: idle().
   void Reset(Pid pid, const RingOptions& options, RingObserver* observer);
 
   Pid pid() const { return pid_; }
@@ -65,9 +60,8 @@ class SyscallCompletionRing {
     return fits ? absl::OkStatus() : NoRoom(count);
   }
 
-  // Takes the entry over. Precondition: CheckRoom was OK. True: it is in flight
-  // at once, because nothing waits before it and there is room; execute it.
-  // False: it waits for Start.
+  // Takes the entry over. Precondition: CheckRoom was OK. True: it is in flight at once, because nothing waits before it and
+  // there is room; execute it. False: it waits for Start.
   bool Accept(Slot* slot, SyscallSubmissionEntry&& entry, int64_t now_ns) {
     slot->entry = std::move(entry);
     slot->ring = this;
@@ -83,8 +77,7 @@ class SyscallCompletionRing {
     return false;
   }
 
-  // The next entry to execute, now in flight; null when nothing waits or
-  // max_in_flight is reached.
+  // The next entry to execute, now in flight; null when nothing waits or max_in_flight is reached.
   Slot* Start() {
     if (queued_.empty() || in_flight_.size() >= max_in_flight_) return nullptr;
     Slot* slot = queued_.PopFront();
@@ -92,17 +85,16 @@ class SyscallCompletionRing {
     return slot;
   }
 
-  // Places the completion of a queued or started entry. Answers the entry that
-  // had to be dropped for it: unlinked, to be disposed of and freed by the
-  // caller; null in general.
+  // Places the completion of a queued or started entry. Answers the entry that had to be dropped for it: unlinked, to be disposed
+  // of and freed by the caller; null in general.
   Slot* Complete(Slot* slot, int64_t now_ns) {
     Conclude(slot, now_ns);
     completed_.PushBack(slot);
     return completed_.size() <= options_.cq_size ? nullptr : DropOldest();
   }
 
-  // Ends a queued or started entry whose completion goes straight to somebody
-  // who waits for it: the slot is kDone and in no queue.
+  // Ends a queued or started entry whose completion goes straight to somebody who waits for it: the slot is kDone and in no
+  // queue.
   void Conclude(Slot* slot, int64_t now_ns) {
     (slot->progress.state == SlotState::kQueued ? queued_ : in_flight_).Remove(slot);
     slot->Become(SlotState::kDone);
@@ -115,8 +107,7 @@ class SyscallCompletionRing {
   // Takes the oldest completion out; null when there is none.
   Slot* TakeOldest() { return completed_.PopFront(); }
 
-  // Takes a completed entry out. Precondition: `slot` is completed and of this
-  // ring.
+  // Takes a completed entry out. Precondition: `slot` is completed and of this ring.
   void Take(Slot* slot) { completed_.Remove(slot); }
 
   // Where the entry `seq` is; `*slot` is set unless it is kUnknown or kDropped.
@@ -161,8 +152,7 @@ class SyscallCompletionRing {
   SlotList queued_;
   SlotList in_flight_;
   SlotList completed_;
-  // The last kRememberedDrops dropped entries, as a circle; made at the first
-  // drop.
+  // The last kRememberedDrops dropped entries, as a circle; made at the first drop.
   std::vector<Seq> dropped_;
   size_t next_dropped_ = 0;
 };

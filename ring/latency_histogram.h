@@ -1,5 +1,4 @@
-// How long things took: counts in buckets whose width grows with the value, so
-// that any percentile is known within 1/8.
+// How long things took: counts in buckets whose width grows with the value, so that any percentile is known within 1/8.
 //
 // Thread rule: externally synchronised; a value.
 //
@@ -37,8 +36,7 @@ class LatencyHistogram {
     max_ = std::max(max_, other.max_);
   }
 
-  // The upper edge of the bucket that holds the `fraction` (0 to 1) of all
-  // values, at most the largest value; 0 when empty.
+  // The upper edge of the bucket that holds the `fraction` (0 to 1) of all values, at most the largest value; 0 when empty.
   uint64_t Percentile(double fraction) const;
   uint64_t max() const { return max_; }
   uint64_t count() const;

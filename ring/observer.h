@@ -1,19 +1,17 @@
-// Who wants to hear what happens to entries: the trace recorder, a test, a
-// metrics exporter.
+// Who wants to hear what happens to entries: the trace recorder, a test, a metrics exporter.
 //
-// An observer hears four words once each per entry, at the edge where the state
-// changes: queued, dispatched, completed (with its result; errors included) or
-// cancelled; and dropped when a full completion queue gave up its oldest. It
-// can neither delay, refuse nor change anything.
+// An observer hears four words once each per entry, at the edge where the state changes: queued, dispatched, completed (with its
+// result; errors included) or cancelled; and dropped when a full completion queue gave up its oldest. It can neither delay,
+// refuse nor change anything.
 //
-// Thread rule: called on whichever thread moves the entry, with the lock of its
-// kernel ring held. An implementation is thread-safe, does not block, and never
-// calls back into the manager. Lifetime: outlives the manager it is given to.
-// References are valid during the call only.
+// Thread rule: called on whichever thread moves the entry, with the lock of its kernel ring held. An implementation is
+// thread-safe, does not block, and never calls back into the manager.
+// Lifetime: outlives the manager it is given to. References are valid during the call only.
 //
 //   class Counter final : public RingObserver {
-//     void OnQueued(const SyscallSubmissionEntry&, Seq) override {
-//     queued_.fetch_add(1); } ...
+//     void OnQueued(const SyscallSubmissionEntry&, Seq) override { queued_.fetch_add(1); }
+//     ...
+//   };
 
 #ifndef AGENTOS_RING_OBSERVER_H_
 #define AGENTOS_RING_OBSERVER_H_
@@ -46,8 +44,7 @@ class RingObserver {
   virtual void OnCompleted(Pid /*pid*/, Seq /*seq*/, OperationKind /*kind*/, const ObservedResult& /*result*/) {}
   // Placed in its ring's completion queue, as cancelled.
   virtual void OnCancelled(Pid /*pid*/, Seq /*seq*/, OperationKind /*kind*/, const ObservedResult& /*result*/) {}
-  // Taken out of a full completion queue, unread. Comes after OnCompleted or
-  // OnCancelled of the same entry.
+  // Taken out of a full completion queue, unread. Comes after OnCompleted or OnCancelled of the same entry.
   virtual void OnDropped(Pid /*pid*/, Seq /*seq*/, OperationKind /*kind*/) {}
 };
 

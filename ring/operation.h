@@ -1,11 +1,8 @@
-// What an entry asks for: one struct per operation with the operands of its
-// system call, held in a std::variant.
+// What an entry asks for: one struct per operation with the operands of its system call, held in a std::variant.
 //
-// The structs are plain values. Their operands are checked when the entry is
-// submitted (entry_validation.h), not when it is made.
+// The structs are plain values. Their operands are checked when the entry is submitted (entry_validation.h), not when it is made.
 //
-// Thread rule: values; free to use from any thread, one thread at a time per
-// object.
+// Thread rule: values; free to use from any thread, one thread at a time per object.
 
 #ifndef AGENTOS_RING_OPERATION_H_
 #define AGENTOS_RING_OPERATION_H_
@@ -25,8 +22,7 @@ namespace agentos {
 
 namespace operation {
 
-// No operation: an entry that was default-constructed or moved from. Never
-// accepted.
+// No operation: an entry that was default-constructed or moved from. Never accepted.
 struct None {};
 
 // Completes with 0. Measures what an entry costs by itself.
@@ -37,8 +33,7 @@ struct ReadFile {
   std::string path;
 };
 
-// Makes or truncates the file at `path` (mode 0644 and the umask) and writes
-// all of `data`; value() = bytes.
+// Makes or truncates the file at `path` (mode 0644 and the umask) and writes all of `data`; value() = bytes.
 struct WriteFile {
   std::string path;
   Bytes data;
@@ -63,8 +58,7 @@ struct Read {
   int64_t offset = kCurrentPosition;
 };
 
-// pwrite(2), or write(2) with kCurrentPosition, until everything is written;
-// value() = bytes.
+// pwrite(2), or write(2) with kCurrentPosition, until everything is written; value() = bytes.
 struct Write {
   int fd = -1;
   Bytes data;
@@ -76,8 +70,7 @@ struct Fsync {
   int fd = -1;
 };
 
-// lseek(2); value() = the new offset. The one operation that io_uring has no
-// opcode for: it runs inline when it is started.
+// lseek(2); value() = the new offset. The one operation that io_uring has no opcode for: it runs inline when it is started.
 struct Lseek {
   int fd = -1;
   int64_t offset = 0;
@@ -124,15 +117,13 @@ struct RecvFrom {
   int flags = 0;
 };
 
-// Puts one message into the mailbox of another process of this manager; value()
-// = bytes.
+// Puts one message into the mailbox of another process of this manager; value() = bytes.
 struct IpcSend {
   Pid target = 0;
   Bytes data;
 };
 
-// Takes the oldest message out of this process's mailbox; value() = bytes,
-// peer_address() = "pid:N" of the sender.
+// Takes the oldest message out of this process's mailbox; value() = bytes, peer_address() = "pid:N" of the sender.
 struct IpcRecv {
   size_t size = 0;
 };
@@ -144,8 +135,7 @@ using Operation = std::variant<operation::None, operation::Nop, operation::ReadF
                                operation::Send, operation::Recv, operation::Accept, operation::Connect, operation::SendTo,
                                operation::RecvFrom, operation::IpcSend, operation::IpcRecv>;
 
-// The alternatives of Operation by name and in its order, for tables and
-// switches.
+// The alternatives of Operation by name and in its order, for tables and switches.
 enum class OperationKind : uint8_t {
   kNone,
   kNop,
@@ -171,17 +161,14 @@ static_assert(kOperationKinds == static_cast<size_t>(OperationKind::kIpcRecv) + 
 
 inline OperationKind KindOf(const Operation& operation) { return static_cast<OperationKind>(operation.index()); }
 
-// "ReadFile", "Send", ...: the name as the factory of SyscallSubmissionEntry
-// spells it.
+// "ReadFile", "Send", ...: the name as the factory of SyscallSubmissionEntry spells it.
 absl::string_view OperationName(OperationKind kind);
 absl::string_view OperationName(const Operation& operation);
 
-// Whether its time goes to a device, a file system or a peer rather than to the
-// processor.
+// Whether its time goes to a device, a file system or a peer rather than to the processor.
 bool IsIoBound(const Operation& operation);
 
-// Whether many of them gain by sharing one kernel entry: all that the kernel
-// executes.
+// Whether many of them gain by sharing one kernel entry: all that the kernel executes.
 bool IsBatchable(const Operation& operation);
 
 // The fd it works on, -1 where it has none.

@@ -12,8 +12,7 @@ using ring_internal::BufferBlock;
 
 namespace {
 
-// Stands at the head of the stack of returned blocks once the pool is closed:
-// whoever gives a block back then frees it.
+// Stands at the head of the stack of returned blocks once the pool is closed: whoever gives a block back then frees it.
 BufferBlock closed_mark;
 
 void FreeMemory(BufferBlock* block) {
@@ -104,8 +103,7 @@ void ResultBufferPool::Close() {
 BufferBlock* ResultBufferPool::AllocateBlock(size_t capacity) {
   // No allocator gives this much, and rounding it up might wrap round to nothing.
   if (capacity > static_cast<size_t>(PTRDIFF_MAX)) return nullptr;
-  // Whole pages from a page upward: O_DIRECT wants the length aligned as well
-  // as the address.
+  // Whole pages from a page upward: O_DIRECT wants the length aligned as well as the address.
   const size_t alignment = capacity >= kPageAlignment ? kPageAlignment : alignof(std::max_align_t);
   const size_t rounded = (capacity + alignment - 1) / alignment * alignment;
   auto* block = new (std::nothrow) BufferBlock;

@@ -1,21 +1,16 @@
-// Recycled memory for results: what a read or a receive fills, and what the
-// caller then owns.
+// Recycled memory for results: what a read or a receive fills, and what the caller then owns.
 //
-// A pool serves one kernel ring. Acquire is cheap because only the pool's owner
-// calls it, under the lock that it holds anyway; a buffer may be given back
-// from any thread, also after the pool's owner is gone, so results outlive
-// their ring and manager. Buffers are warm when they are handed out again: in a
-// virtual machine the first touch of a fresh page costs microseconds.
+// A pool serves one kernel ring. Acquire is cheap because only the pool's owner calls it, under the lock that it holds anyway; a
+// buffer may be given back from any thread, also after the pool's owner is gone, so results outlive their ring and manager.
+// Buffers are warm when they are handed out again: in a virtual machine the first touch of a fresh page costs microseconds.
 //
-// Thread rule: Acquire and Close by the owner only (externally synchronised);
-// NewUnpooled by anyone. PooledBuffer is a value of one thread at a time; its
-// destructor may run on any thread. Lifetime: the pool deletes itself when it
-// is closed and its last buffer is back.
+// Thread rule: Acquire and Close by the owner only (externally synchronised); NewUnpooled by anyone. PooledBuffer is a value of
+// one thread at a time; its destructor may run on any thread.
+// Lifetime: the pool deletes itself when it is closed and its last buffer is back.
 //
 //   ResultBufferPool* pool = ResultBufferPool::Create();
-//   PooledBuffer buffer = pool->Acquire(4096);   // 4 KiB aligned, as O_DIRECT
-//   asks; empty when memory has run out pool->Close(); // the buffer stays
-//   valid
+//   PooledBuffer buffer = pool->Acquire(4096);  // 4 KiB aligned, as O_DIRECT asks; empty when memory has run out
+//   pool->Close();                              // the buffer stays valid
 
 #ifndef AGENTOS_RING_RESULT_BUFFER_POOL_H_
 #define AGENTOS_RING_RESULT_BUFFER_POOL_H_
@@ -36,8 +31,7 @@ class ResultBufferPool;
 
 namespace ring_internal {
 
-// The bookkeeping of one buffer. It lives apart from the memory so that a 4 KiB
-// buffer takes 4 KiB and stays aligned.
+// The bookkeeping of one buffer. It lives apart from the memory so that a 4 KiB buffer takes 4 KiB and stays aligned.
 struct BufferBlock {
   char* data = nullptr;
   size_t capacity = 0;
@@ -92,8 +86,7 @@ class ResultBufferPool {
  public:
   // Buffers of at least this size are aligned to it.
   static constexpr size_t kPageAlignment = 4096;
-  // Larger buffers are not kept for reuse: they are rare, and the memory is
-  // worth more to the rest of the program.
+  // Larger buffers are not kept for reuse: they are rare, and the memory is worth more to the rest of the program.
   static constexpr size_t kLargestPooled = size_t{1} << 20;
   // How many bytes of each size class a pool keeps for reuse.
   static constexpr size_t kKeptBytesPerClass = size_t{16} << 20;
@@ -103,34 +96,27 @@ class ResultBufferPool {
   ResultBufferPool(const ResultBufferPool&) = delete;
   ResultBufferPool& operator=(const ResultBufferPool&) = delete;
 
-  // Adds `count` buffers of `buffer_size` (the size of a class, a page or more)
-  // that lie in one piece of memory, so that the piece can be registered with
-  // the kernel; PooledBuffer::arena() of each is `number`. Acquire hands them
-  // out first. The piece is the pool's and is returned; empty when the memory
-  // is not to be had.
+  // Adds `count` buffers of `buffer_size` (the size of a class, a page or more) that lie in one piece of memory, so that the
+  // piece can be registered with the kernel; PooledBuffer::arena() of each is `number`. Acquire hands them out first. The piece
+  // is the pool's and is returned; empty when the memory is not to be had.
   absl::Span<char> AddArena(size_t buffer_size, size_t count, int16_t number);
 
-  // The arena could not be registered: its buffers are like all others from now
-  // on. Before the first Acquire of its size.
+  // The arena could not be registered: its buffers are like all others from now on. Before the first Acquire of its size.
   void ForgetArena(int16_t number);
 
-  // A buffer of at least `size` bytes with undefined content. Empty when the
-  // memory is not to be had.
+  // A buffer of at least `size` bytes with undefined content. Empty when the memory is not to be had.
   PooledBuffer Acquire(size_t size);
 
-  // Takes back what was released meanwhile, so that the next Acquire hands out
-  // what is still warm in the cache. Once per batch: Acquire by itself does it
-  // only when it has run out.
+  // Takes back what was released meanwhile, so that the next Acquire hands out what is still warm in the cache. Once per batch:
+  // Acquire by itself does it only when it has run out.
   void CollectReturned() {
     if (returned_.load(std::memory_order_relaxed) != nullptr) KeepReturned();
   }
 
-  // As Acquire, but the buffer belongs to no pool: any thread may ask for one,
-  // and its memory is freed when it is released.
+  // As Acquire, but the buffer belongs to no pool: any thread may ask for one, and its memory is freed when it is released.
   static PooledBuffer NewUnpooled(size_t size);
 
-  // The owner will not acquire again. Deletes the pool now, or when its last
-  // buffer comes home.
+  // The owner will not acquire again. Deletes the pool now, or when its last buffer comes home.
   void Close();
 
  private:
@@ -173,12 +159,10 @@ class ResultBufferPool {
   // Blocks that exist, in use or not.
   int64_t allocated_ = 0;
 
-  // Blocks that other threads gave back: a stack that anyone pushes to and only
-  // the owner empties, all at once, so that no block can be popped and pushed
-  // again under a pusher's eyes.
+  // Blocks that other threads gave back: a stack that anyone pushes to and only the owner empties, all at once, so that no block
+  // can be popped and pushed again under a pusher's eyes.
   alignas(64) std::atomic<ring_internal::BufferBlock*> returned_{nullptr};
-  // After Close: blocks still out. Releases that come before Close has added
-  // its count drive it below zero meanwhile.
+  // After Close: blocks still out. Releases that come before Close has added its count drive it below zero meanwhile.
   std::atomic<int64_t> outstanding_{0};
 };
 

@@ -1,8 +1,7 @@
 // What a ring may hold and what happens when it is full.
 //
 // Thread rule: plain values.
-// Errors: Validate answers InvalidArgument naming the field, its value and what
-// is allowed.
+// Errors: Validate answers InvalidArgument naming the field, its value and what is allowed.
 //
 //   RingOptions options;
 //   options.sq_size = 64;
@@ -22,26 +21,22 @@
 namespace agentos {
 
 enum class OverflowPolicy : uint8_t {
-  // A full completion queue drops its oldest entry. Waiting for a dropped entry
-  // answers DataLoss.
+  // A full completion queue drops its oldest entry. Waiting for a dropped entry answers DataLoss.
   kDropOldest,
-  // Nothing is dropped: an entry is accepted only when a completion slot is
-  // free for it, else Submit answers ResourceExhausted.
+  // Nothing is dropped: an entry is accepted only when a completion slot is free for it, else Submit answers ResourceExhausted.
   kBackpressure,
 };
 
 struct RingOptions {
-  // Accepted entries that have not started yet; 1 to kMaxQueueSize. Any number:
-  // nothing is rounded to a power of two.
+  // Accepted entries that have not started yet; 1 to kMaxQueueSize. Any number: nothing is rounded to a power of two.
   size_t sq_size = kDefaultSubmissionQueueSize;
   // Completions not yet reaped; 1 to kMaxQueueSize. Any number.
   size_t cq_size = kDefaultCompletionQueueSize;
   OverflowPolicy overflow = OverflowPolicy::kDropOldest;
   // Started entries that have not completed; 0 means cq_size.
   size_t max_in_flight = 0;
-  // What the process's mailbox holds before an IpcSend to it has to wait:
-  // messages, and their bytes. A single message larger than mailbox_bytes is
-  // refused with EMSGSIZE.
+  // What the process's mailbox holds before an IpcSend to it has to wait: messages, and their bytes. A single message larger than
+  // mailbox_bytes is refused with EMSGSIZE.
   size_t mailbox_messages = 256;
   size_t mailbox_bytes = size_t{1} << 20;
   // The largest file ReadFile reads, in bytes; a larger one is EFBIG.

@@ -1,22 +1,17 @@
-// A slot: the record of one accepted entry from acceptance until its completion
-// is reaped.
+// A slot: the record of one accepted entry from acceptance until its completion is reaped.
 //
-// The slot owns every byte that the kernel may touch on behalf of its entry:
-// the operands that came with the entry, the buffer a read fills, and the
-// structures of the socket calls. The kernel never sees an address in
-// user_data, only a SlotToken: index and generation, so that a late completion
-// of a recycled slot is recognised and ignored.
+// The slot owns every byte that the kernel may touch on behalf of its entry: the operands that came with the entry, the buffer a
+// read fills, and the structures of the socket calls. The kernel never sees an address in user_data, only a SlotToken: index and
+// generation, so that a late completion of a recycled slot is recognised and ignored.
 //
-//     kFree --accepted--> kQueued --started--> kInKernel --ended--> kDone
-//     --reaped or dropped--> kFree
-//                            |                     |
-//                            +----cancelled--------|--------------> kDone
-//                                                  +--deadline of
-//                                                  DestroyRing--> kAbandoned
-//                                                  --ended--> kFree
+//     kFree --accepted--> kQueued --started--> kInKernel --ended--> kDone --reaped or dropped--> kFree
+//                           |                       |
+//                           +--cancelled--> kDone   +--cancelled--> kDone
+//                                                   |
+//                                                   +--deadline of DestroyRing--> kAbandoned --ended--> kFree
 //
-// Thread rule: guarded by the lock of the kernel ring it belongs to, except
-// that a worker reads `entry` while the slot is kInKernel.
+// Thread rule: guarded by the lock of the kernel ring it belongs to, except that a worker reads `entry` while the slot is
+// kInKernel.
 
 #ifndef AGENTOS_RING_SLOT_H_
 #define AGENTOS_RING_SLOT_H_
@@ -49,8 +44,7 @@ struct SlotToken {
   uint32_t generation = 0;
 };
 
-// Fields are in the order in which the way of an entry through the ring touches
-// them: what most entries never use stands last.
+// Fields are in the order in which the way of an entry through the ring touches them: what most entries never use stands last.
 struct alignas(64) Slot {
   // Membership in exactly one SlotList at a time.
   Slot* next = nullptr;
@@ -67,8 +61,7 @@ struct alignas(64) Slot {
   struct Progress {
     SlotState state = SlotState::kFree;
     SlotPlace place = SlotPlace::kNowhere;
-    // Where the operation's own sequence of kernel steps stands; 0 at the
-    // start.
+    // Where the operation's own sequence of kernel steps stands; 0 at the start.
     uint8_t phase = 0;
     // Results that the executor still has to hear of before the slot may end.
     uint8_t outstanding = 0;

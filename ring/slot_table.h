@@ -1,14 +1,12 @@
-// Where the slots of one kernel ring live: fixed places in chunks that are made
-// when needed, addressed by index and generation.
+// Where the slots of one kernel ring live: fixed places in chunks that are made when needed, addressed by index and generation.
 //
-// A slot never moves, so the kernel may hold addresses into it. Freeing one
-// raises its generation: a token of its former life finds nothing any more. An
-// idle process costs no slot; the table is as large as the most entries that
-// were ever outstanding at once.
+// A slot never moves, so the kernel may hold addresses into it. Freeing one raises its generation: a token of its former life
+// finds nothing any more. An idle process costs no slot; the table is as large as the most entries that were ever outstanding at
+// once.
 //
 // Thread rule: externally synchronised.
-// Lifetime: destroying the table with a slot that is not free is a bug of the
-// owner's; an owner that cannot avoid it leaks the table.
+// Lifetime: destroying the table with a slot that is not free is a bug of the owner's; an owner that cannot avoid it leaks the
+// table.
 //
 //   SlotTable slots(1024);
 //   if (!slots.Reserve(1)) return ResourceExhausted;
@@ -37,12 +35,10 @@ class SlotTable {
   SlotTable(const SlotTable&) = delete;
   SlotTable& operator=(const SlotTable&) = delete;
 
-  // Makes sure that `count` calls of Allocate succeed. False when the bound or
-  // the memory does not allow it.
+  // Makes sure that `count` calls of Allocate succeed. False when the bound or the memory does not allow it.
   bool Reserve(size_t count) { return free_count_ >= count || Grow(count); }
 
-  // Precondition: Reserve said so. The slot is kFree; everything but index and
-  // generation is as Reset leaves it.
+  // Precondition: Reserve said so. The slot is kFree; everything but index and generation is as Reset leaves it.
   Slot* Allocate() {
     Slot* slot = free_;
     free_ = slot->next;
@@ -51,8 +47,7 @@ class SlotTable {
     return slot;
   }
 
-  // Ends the slot's life; `slot` is kDone or kAbandoned, or fresh from
-  // Allocate.
+  // Ends the slot's life; `slot` is kDone or kAbandoned, or fresh from Allocate.
   void Free(Slot* slot) {
     if (slot->progress.state != SlotState::kFree) slot->Become(SlotState::kFree);
     ++slot->generation;

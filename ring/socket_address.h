@@ -1,17 +1,14 @@
-// Socket addresses as text: "1.2.3.4:80", "[::1]:80", "unix:/path",
-// "unix:@name".
+// Socket addresses as text: "1.2.3.4:80", "[::1]:80", "unix:/path", "unix:@name".
 //
-// Numeric only: no host names (a look-up would block), no service names, no
-// spaces, no signs, no leading zeros. A refusal says which part is wrong and
-// what is expected. Source: ip(7), ipv6(7), unix(7).
+// Numeric only: no host names (a look-up would block), no service names, no spaces, no signs, no leading zeros. A refusal says
+// which part is wrong and what is expected.
+// Source: ip(7), ipv6(7), unix(7).
 //
 // Thread rule: plain values and pure functions.
-// Errors: ParseSocketAddress answers InvalidArgument; everything else cannot
-// fail.
+// Errors: ParseSocketAddress answers InvalidArgument; everything else cannot fail.
 //
-//   absl::StatusOr<SocketAddress> address =
-//   ParseSocketAddress("127.0.0.1:8080"); if (address.ok()) connect(fd,
-//   address->get(), address->length);
+//   absl::StatusOr<SocketAddress> address = ParseSocketAddress("127.0.0.1:8080");
+//   if (address.ok()) connect(fd, address->get(), address->length);
 
 #ifndef AGENTOS_RING_SOCKET_ADDRESS_H_
 #define AGENTOS_RING_SOCKET_ADDRESS_H_
@@ -35,8 +32,7 @@ struct SocketAddress {
 
 absl::StatusOr<SocketAddress> ParseSocketAddress(absl::string_view text);
 
-// The inverse: what ParseSocketAddress would read back. "" for an unnamed Unix
-// socket, "family:N" for a family it does not know.
+// The inverse: what ParseSocketAddress would read back. "" for an unnamed Unix socket, "family:N" for a family it does not know.
 std::string FormatSocketAddress(const sockaddr* address, socklen_t length);
 
 }  // namespace agentos

@@ -1,18 +1,14 @@
 // One request for a system call, on its way into a ring.
 //
-// An entry owns its operands; after it was accepted the ring owns them, until
-// the entry has completed, whatever the caller destroys meanwhile. An entry
-// that was moved from (an accepted one, too) asks for nothing and is refused
-// with InvalidArgument. user_data comes back untouched in the completion and
-// means nothing to the library.
+// An entry owns its operands; after it was accepted the ring owns them, until the entry has completed, whatever the caller
+// destroys meanwhile. An entry that was moved from (an accepted one, too) asks for nothing and is refused with InvalidArgument.
+// user_data comes back untouched in the completion and means nothing to the library.
 //
 // Thread rule: a value; one thread at a time.
-// Errors: none here; operands are checked by Submit, which names the field that
-// is wrong.
+// Errors: none here; operands are checked by Submit, which names the field that is wrong.
 //
-//   SyscallSubmissionEntry entry = SyscallSubmissionEntry::ReadFile(kPid,
-//   "/etc/hostname", /*user_data=*/1); absl::StatusOr<Seq> seq =
-//   manager->Submit(kPid, std::move(entry));
+//   SyscallSubmissionEntry entry = SyscallSubmissionEntry::ReadFile(kPid, "/etc/hostname", /*user_data=*/1);
+//   absl::StatusOr<Seq> seq = manager->Submit(kPid, std::move(entry));
 
 #ifndef AGENTOS_RING_SUBMISSION_ENTRY_H_
 #define AGENTOS_RING_SUBMISSION_ENTRY_H_
@@ -59,9 +55,8 @@ class SyscallSubmissionEntry {
     if (!IsPlain(operation_.index())) operation_.~Operation();
   }
 
-  // The factories: the process, the operands in the order of the system call,
-  // the caller's own word. What each operation does and what value() of its
-  // result is stands at its struct in operation.h.
+  // The factories: the process, the operands in the order of the system call, the caller's own word. What each operation does and
+  // what value() of its result is stands at its struct in operation.h.
   static SyscallSubmissionEntry Nop(Pid pid, uint64_t user_data) { return {pid, operation::Nop{}, user_data}; }
   static SyscallSubmissionEntry ReadFile(Pid pid, std::string path, uint64_t user_data) {
     return {pid, operation::ReadFile{std::move(path)}, user_data};
@@ -122,10 +117,8 @@ class SyscallSubmissionEntry {
   }
 
  private:
-  // Whether an alternative owns nothing, so that its memory may be reused
-  // without a destructor. std::variant does not look: it calls through a table
-  // for every move and every destruction, which is most of what a Nop would
-  // cost.
+  // Whether an alternative owns nothing, so that its memory may be reused without a destructor. std::variant does not look: it
+  // calls through a table for every move and every destruction, which is most of what a Nop would cost.
   template <size_t... I>
   static constexpr std::array<bool, sizeof...(I)> PlainAlternatives(std::index_sequence<I...>) {
     return {std::is_trivially_copyable_v<std::variant_alternative_t<I, Operation>>...};
@@ -143,8 +136,7 @@ class SyscallSubmissionEntry {
     new (&operation_) Operation(std::in_place_type<Op>, *std::get_if<Op>(&from));
   }
 
-  // Precondition: operation_ is memory without an object. `from` asks for
-  // nothing afterwards.
+  // Precondition: operation_ is memory without an object. `from` asks for nothing afterwards.
   void Take(Operation& from) noexcept {
     switch (KindOf(from)) {
       case OperationKind::kNop:

@@ -1,5 +1,4 @@
-// The words every other header speaks: process ids, sequence numbers,
-// priorities and the default sizes.
+// The words every other header speaks: process ids, sequence numbers, priorities and the default sizes.
 //
 // Thread rule: plain values and constants; free to use from any thread.
 
@@ -15,13 +14,11 @@
 
 namespace agentos {
 
-// The AgentOS process id: a name the caller chooses for a process, tenant,
-// session or actor. It has nothing to do with the host's pid, and every value
-// of the type is a legal one.
+// The AgentOS process id: a name the caller chooses for a process, tenant, session or actor. It has nothing to do with the host's
+// pid, and every value of the type is a legal one.
 using Pid = uint32_t;
 
-// Names one accepted entry of one ring. A ring counts from 1 upward without
-// gaps; 0 is never a sequence number.
+// Names one accepted entry of one ring. A ring counts from 1 upward without gaps; 0 is never a sequence number.
 using Seq = uint64_t;
 
 // Which of a ring's waiting entries starts first.
@@ -30,16 +27,13 @@ enum class Priority : uint8_t { kBackground, kNormal, kUrgent };
 inline constexpr size_t kDefaultSubmissionQueueSize = 256;
 inline constexpr size_t kDefaultCompletionQueueSize = 512;
 
-// The largest queue a ring may ask for, in entries. The same bound that the
-// kernel puts on its own submission queue.
+// The largest queue a ring may ask for, in entries. The same bound that the kernel puts on its own submission queue.
 inline constexpr size_t kMaxQueueSize = 32768;
 
-// As an offset of Read and Write: the file's own position, as read(2) and
-// write(2) use it.
+// As an offset of Read and Write: the file's own position, as read(2) and write(2) use it.
 inline constexpr int64_t kCurrentPosition = -1;
 
-// The most bytes one Read, Write, Send or Recv may name: what the kernel moves
-// at most in one call (read(2), NOTES).
+// The most bytes one Read, Write, Send or Recv may name: what the kernel moves at most in one call (read(2), NOTES).
 inline constexpr size_t kMaxTransferSize = 0x7ffff000;
 
 }  // namespace agentos
