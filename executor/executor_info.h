@@ -20,10 +20,8 @@ enum class ExecutorKind : uint8_t {
 enum class Threading : uint8_t {
   // Every method from any thread.
   kAnyThread,
-  // Only the thread that made the manager calls it; any other is refused with
-  // FailedPrecondition. In exchange the kernel's
-  // single-issuer fast paths are used (IORING_SETUP_SINGLE_ISSUER,
-  // IORING_SETUP_DEFER_TASKRUN, a registered ring fd).
+  // Only the thread that made the manager calls it; any other is refused with FailedPrecondition. In exchange the kernel's
+  // single-issuer fast paths are used (IORING_SETUP_SINGLE_ISSUER, IORING_SETUP_DEFER_TASKRUN, a registered ring fd).
   kOneThread,
 };
 

@@ -1,7 +1,7 @@
 // A whole-file operation on its way through a worker. Private to executor/.
 //
-// Thread rule: the lane's until it was added to the workers, the worker's while
-// it runs, the lane's again once it was posted back.
+// Thread rule: the lane's until it was added to the workers, the worker's while it runs, the lane's again once it was posted
+// back.
 
 #ifndef AGENTOS_EXECUTOR_FILE_JOB_H_
 #define AGENTOS_EXECUTOR_FILE_JOB_H_

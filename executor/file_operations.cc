@@ -15,9 +15,8 @@ namespace agentos::executor_internal {
 
 namespace {
 
-// Where the kernel cannot be told to leave SIGPIPE out: a socket is written
-// with send, a pipe by the kernel's own worker thread, whose signals reach
-// nobody.
+// Where the kernel cannot be told to leave SIGPIPE out: a socket is written with send, a pipe by the kernel's own worker thread,
+// whose signals reach nobody.
 void AvoidSigpipe(int fd, io_uring_sqe& sqe) {
   struct stat status {};
   if (fstat(fd, &status) != 0) return;
@@ -82,8 +81,7 @@ StepResult FillClose(OperationContext& /*context*/, Slot& slot, io_uring_sqe& sq
   return StepResult::kWaiting;
 }
 
-// Interrupted or not, the fd is closed: trying again could close somebody
-// else's.
+// Interrupted or not, the fd is closed: trying again could close somebody else's.
 StepResult EndClose(Slot& slot, int32_t result) { return EndValue(slot, result == -EINTR ? 0 : result); }
 
 StepResult FillFsync(OperationContext& /*context*/, Slot& slot, io_uring_sqe& sqe) {

@@ -21,9 +21,8 @@ namespace {
 constexpr size_t kMostFileWorkers = 4;
 constexpr absl::Duration kWorkerPatience = absl::Seconds(5);
 
-// Whether pwritev2(2) knows RWF_NOSIGNAL (Linux 6.18): asked of a pipe that
-// nobody reads, which a kernel without the flag refuses before it would raise
-// the signal.
+// Whether pwritev2(2) knows RWF_NOSIGNAL (Linux 6.18): asked of a pipe that nobody reads, which a kernel without the flag refuses
+// before it would raise the signal.
 bool KernelHasNosignalWrites() {
   constexpr int kRwfNosignal = 0x100;
   int ends[2];
@@ -123,8 +122,7 @@ absl::Status IoUringExecutor::LockRing(LaneLock& lock, BoundRing& ring, Pid pid,
       if (!may_move || !ring.idle() || !ring.waiters.empty()) break;
       Lane* here = LaneOfThisProcessor();
       if (here == lane) break;
-      // Nothing of the ring is on the old lane: the new one takes over with the
-      // release of this store.
+      // Nothing of the ring is on the old lane: the new one takes over with the release of this store.
       ring.lane.store(here, std::memory_order_release);
       may_move = false;
     }
@@ -259,8 +257,7 @@ absl::StatusOr<size_t> IoUringExecutor::SubmitAndWait(BoundRing& ring, Pid pid, 
   if (min > ring.options().cq_size) return MoreThanHeld(ring, min);
   Lane& lane = *lock.lane();
   if (absl::Status accepted = lane.Accept(ring, entries, seqs); !accepted.ok()) return accepted;
-  // The kernel waits and submits in one go unless something has to be started
-  // elsewhere first.
+  // The kernel waits and submits in one go unless something has to be started elsewhere first.
   if (ring.completed().size() >= min || lane.MustDriveFirst()) lane.Drive();
   absl::StatusOr<size_t> there = AwaitInRing(lock, ring, min, deadline_ns);
   if (!there.ok()) return there;
@@ -354,8 +351,7 @@ absl::Status IoUringExecutor::Shutdown() {
       closed = lane->Close();
     }
     if (closed) continue;
-    // The kernel or a worker may still write to its memory: better lost than
-    // overwritten under somebody's feet.
+    // The kernel or a worker may still write to its memory: better lost than overwritten under somebody's feet.
     leftovers.push_back(absl::StrCat(lane->live_slots(), " entries of a kernel ring"));
     lane.release();
   }

@@ -1,16 +1,14 @@
 // Executes entries with the kernel's io_uring.
 //
-// The rings of the processes share a few kernel rings, one per processor (a
-// kernel ring of its own would cost each of ten thousand processes 41 KiB and
-// 20 us). A ring that has nothing under way moves to the kernel ring of the
-// processor its submitter runs on, so that threads do not meet on a lock; while
-// it has something under way it stays.
+// The rings of the processes share a few kernel rings, one per processor (a kernel ring of its own would cost each of ten
+// thousand processes 41 KiB and 20 us). A ring that has nothing under way moves to the kernel ring of the processor its submitter
+// runs on, so that threads do not meet on a lock; while it has something under way it stays.
 //
 // Thread rule: as IoUringManagerOptions::threading says.
-// Lifetime: rings are lent by MakeRing and belong to the executor; they are
-// reused, never freed while it lives. Shutdown must have run before the
-// destructor. Errors: as IoUringManager's methods of the same names, which pass
-// them on. Source: io_uring(7).
+// Lifetime: rings are lent by MakeRing and belong to the executor; they are reused, never freed while it lives. Shutdown must
+// have run before the destructor.
+// Errors: as IoUringManager's methods of the same names, which pass them on.
+// Source: io_uring(7).
 //
 //   auto executor = IoUringExecutor::Create(options, exchange);
 //   BoundRing* ring = (*executor)->MakeRing(pid, ring_options);
@@ -52,8 +50,7 @@ class IoUringExecutor {
     size_t file_workers = 0;
   };
 
-  // `exchange` outlives the executor. Fails with the kernel's reason when
-  // io_uring is not to be had.
+  // `exchange` outlives the executor. Fails with the kernel's reason when io_uring is not to be had.
   static absl::StatusOr<std::unique_ptr<IoUringExecutor>> Create(const Options& options, IpcExchange* exchange);
   ~IoUringExecutor();
   IoUringExecutor(const IoUringExecutor&) = delete;
@@ -77,9 +74,8 @@ class IoUringExecutor {
   absl::Status Cancel(BoundRing& ring, Pid pid, Seq seq);
   absl::StatusOr<size_t> CancelAll(BoundRing& ring, Pid pid);
 
-  // Stops accepting, cancels, waits until the ring's own deadline and empties
-  // it. The ring is `pid`'s no longer, whatever it answers. Give it back with
-  // ReleaseRing once nobody can find it any more.
+  // Stops accepting, cancels, waits until the ring's own deadline and empties it. The ring is `pid`'s no longer, whatever it
+  // answers. Give it back with ReleaseRing once nobody can find it any more.
   absl::Status Destroy(BoundRing& ring, Pid pid);
   void ReleaseRing(BoundRing* ring);
 
@@ -90,8 +86,8 @@ class IoUringExecutor {
   // One sentence on what runs.
   std::string Describe() const;
 
-  // After every ring was destroyed: ends the workers and the kernel rings. What
-  // could not be stopped is leaked on purpose, and named.
+  // After every ring was destroyed: ends the workers and the kernel rings. What could not be stopped is leaked on purpose, and
+  // named.
   absl::Status Shutdown();
 
  private:
@@ -100,8 +96,7 @@ class IoUringExecutor {
   // Locks the ring's lane and checks that the ring is `pid`'s and alive.
   absl::Status LockRing(LaneLock& lock, BoundRing& ring, Pid pid, bool for_submit);
   Lane* LaneOfThisProcessor() const;
-  // Waits until the ring holds `min` completions: how many it holds, or
-  // DeadlineExceeded when there is none.
+  // Waits until the ring holds `min` completions: how many it holds, or DeadlineExceeded when there is none.
   static absl::StatusOr<size_t> AwaitInRing(LaneLock& lock, BoundRing& ring, size_t min, int64_t deadline_ns);
   static size_t TakeMany(Lane& lane, BoundRing& ring, absl::Span<SyscallCompletionEntry> out);
 

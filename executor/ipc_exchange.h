@@ -1,11 +1,9 @@
 // How messages between processes reach the entries that send and receive them.
 //
-// The executor starts IpcSend and IpcRecv entries; who has a mailbox is the
-// manager's knowledge. This is the seam between them: the exchange answers with
-// deliveries, each of which completes one entry.
+// The executor starts IpcSend and IpcRecv entries; who has a mailbox is the manager's knowledge. This is the seam between them:
+// the exchange answers with deliveries, each of which completes one entry.
 //
-// Thread rule: an implementation is thread-safe and calls nothing back: it is
-// entered with a lane's lock held.
+// Thread rule: an implementation is thread-safe and calls nothing back: it is entered with a lane's lock held.
 
 #ifndef AGENTOS_EXECUTOR_IPC_EXCHANGE_H_
 #define AGENTOS_EXECUTOR_IPC_EXCHANGE_H_
@@ -42,13 +40,12 @@ class IpcExchange {
  public:
   virtual ~IpcExchange() = default;
 
-  // Each appends the deliveries that follow, in order; the party's own is among
-  // them unless it has to wait.
+  // Each appends the deliveries that follow, in order; the party's own is among them unless it has to wait.
   virtual void Send(IpcParty sender, Pid from, Pid to, Bytes data, std::vector<IpcDelivery>& deliveries) = 0;
   virtual void Receive(IpcParty receiver, Pid pid, size_t size, std::vector<IpcDelivery>& deliveries) = 0;
 
-  // Forgets a party that waits at the mailbox of `mailbox`: it was cancelled.
-  // False when it does not wait there any more: its delivery is on the way.
+  // Forgets a party that waits at the mailbox of `mailbox`: it was cancelled. False when it does not wait there any more: its
+  // delivery is on the way.
   virtual bool Withdraw(IpcParty party, Pid mailbox, std::vector<IpcDelivery>& deliveries) = 0;
 };
 

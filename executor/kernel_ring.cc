@@ -17,9 +17,8 @@ namespace agentos {
 
 namespace {
 
-// The kernel's own worker threads are bounded only by RLIMIT_NPROC unless told
-// otherwise. Bounded ones serve files, unbounded ones whatever may block for
-// ever.
+// The kernel's own worker threads are bounded only by RLIMIT_NPROC unless told otherwise. Bounded ones serve files, unbounded
+// ones whatever may block for ever.
 constexpr unsigned kUnboundedKernelWorkers = 64;
 
 std::string Explain(int error_number) {
@@ -56,8 +55,7 @@ struct KernelRing::Uring {
 };
 
 absl::StatusOr<std::unique_ptr<KernelRing>> KernelRing::Create(const Options& options) {
-  // From best to plainest: an older kernel answers EINVAL to a flag it does not
-  // know.
+  // From best to plainest: an older kernel answers EINVAL to a flag it does not know.
   std::vector<unsigned> attempts;
   if (options.single_issuer) {
     attempts.push_back(IORING_SETUP_SUBMIT_ALL | IORING_SETUP_SINGLE_ISSUER | IORING_SETUP_DEFER_TASKRUN |
@@ -91,8 +89,7 @@ absl::StatusOr<std::unique_ptr<KernelRing>> KernelRing::Create(const Options& op
 
   auto kernel_ring = std::unique_ptr<KernelRing>(new KernelRing(std::move(uring), (used & IORING_SETUP_SINGLE_ISSUER) != 0));
 
-  // Entries are used in the order of their places, so the index array is
-  // written once and for all.
+  // Entries are used in the order of their places, so the index array is written once and for all.
   for (unsigned i = 0; i < ring->sq.ring_entries; ++i) ring->sq.array[i] = i;
 
   io_uring_probe* probe = io_uring_get_probe_ring(ring);
@@ -107,8 +104,7 @@ absl::StatusOr<std::unique_ptr<KernelRing>> KernelRing::Create(const Options& op
   unsigned workers[2] = {std::max(4u, 4 * std::thread::hardware_concurrency()), kUnboundedKernelWorkers};
   io_uring_register_iowq_max_workers(ring, workers);
 
-  // The table counts against RLIMIT_NOFILE: take what is to be had, none is
-  // fine too.
+  // The table counts against RLIMIT_NOFILE: take what is to be had, none is fine too.
   for (unsigned places = options.direct_files; places > 0; places /= 2) {
     if (io_uring_register_files_sparse(ring, places) == 0) {
       for (unsigned i = places; i-- > 0;) kernel_ring->free_direct_files_.push_back(static_cast<int>(i));
@@ -116,8 +112,7 @@ absl::StatusOr<std::unique_ptr<KernelRing>> KernelRing::Create(const Options& op
     }
   }
   kernel_ring->fixed_buffers_ = io_uring_register_buffers_sparse(ring, kFixedBuffers) == 0;
-  // The registration belongs to the thread that makes it, so it serves rings of
-  // one thread only.
+  // The registration belongs to the thread that makes it, so it serves rings of one thread only.
   if (kernel_ring->single_issuer_) kernel_ring->registered_fd_ = io_uring_register_ring_fd(ring) == 1;
 
   std::vector<const char*> names;

@@ -1,20 +1,19 @@
 // The seam to the kernel: one io_uring, and the only place that links liburing.
 //
-// Everything above fills submission entries (plain structs of
-// <linux/io_uring.h>) and reads results; tests of what stands above can be
-// written against this header alone.
+// Everything above fills submission entries (plain structs of <linux/io_uring.h>) and reads results; tests of what stands above
+// can be written against this header alone.
 //
-// Thread rule: NextSqe, SpaceLeft, Publish and CopyCqes are externally
-// synchronised. Enter may be called by several threads at once, without that
-// lock, unless the ring is single_issuer: then everything belongs to the thread
-// that made it. Lifetime: memory named in a submission entry must stay valid
-// until its completion. Destroying the ring does not wait. Errors: Create
-// answers a Status naming call and errno; Enter answers -errno as the kernel
-// does. Source: io_uring_setup(2), io_uring_enter(2), io_uring_register(2).
+// Thread rule: NextSqe, SpaceLeft, Publish and CopyCqes are externally synchronised. Enter may be called by several threads at
+// once, without that lock, unless the ring is single_issuer: then everything belongs to the thread that made it.
+// Lifetime: memory named in a submission entry must stay valid until its completion. Destroying the ring does not wait.
+// Errors: Create answers a Status naming call and errno; Enter answers -errno as the kernel does.
+// Source: io_uring_setup(2), io_uring_enter(2), io_uring_register(2).
 //
-//   io_uring_sqe* sqe = ring->NextSqe();        // zeroed; null when the
-//   submission queue is full sqe->opcode = IORING_OP_NOP; ring->Publish(); int
-//   submitted = ring->Enter({.submit = 1}); size_t n = ring->CopyCqes(results);
+//   io_uring_sqe* sqe = ring->NextSqe();  // zeroed; null when the submission queue is full
+//   sqe->opcode = IORING_OP_NOP;
+//   ring->Publish();
+//   int submitted = ring->Enter({.submit = 1});
+//   size_t n = ring->CopyCqes(results);
 
 #ifndef AGENTOS_EXECUTOR_KERNEL_RING_H_
 #define AGENTOS_EXECUTOR_KERNEL_RING_H_
@@ -39,8 +38,7 @@ class KernelRing {
   struct Options {
     unsigned entries = 256;
     unsigned completion_entries = 4096;
-    // One thread makes the ring and makes every call; buys
-    // IORING_SETUP_DEFER_TASKRUN and a registered ring fd.
+    // One thread makes the ring and makes every call; buys IORING_SETUP_DEFER_TASKRUN and a registered ring fd.
     bool single_issuer = false;
     // Places in the table of direct descriptors; 0 when they are not wanted.
     unsigned direct_files = 256;
@@ -67,8 +65,7 @@ class KernelRing {
   KernelRing(const KernelRing&) = delete;
   KernelRing& operator=(const KernelRing&) = delete;
 
-  // A zeroed entry that Publish will hand to the kernel; null when SpaceLeft is
-  // 0.
+  // A zeroed entry that Publish will hand to the kernel; null when SpaceLeft is 0.
   io_uring_sqe* NextSqe() {
     if (SpaceLeft() == 0) return nullptr;
     io_uring_sqe* sqe = &sqes_[tail_++ & sq_mask_];
@@ -79,12 +76,10 @@ class KernelRing {
 
   // Makes the entries taken so far visible to the kernel.
   void Publish() { __atomic_store_n(kernel_tail_, tail_, __ATOMIC_RELEASE); }
-  // Entries that were published but not taken by the kernel yet, and those not
-  // published.
+  // Entries that were published but not taken by the kernel yet, and those not published.
   unsigned Unsubmitted() const { return tail_ - __atomic_load_n(kernel_head_, __ATOMIC_ACQUIRE); }
 
-  // io_uring_enter(2): the number of entries taken, or -errno. -ETIME at the
-  // timeout.
+  // io_uring_enter(2): the number of entries taken, or -errno. -ETIME at the timeout.
   int Enter(const EnterArguments& arguments);
 
   // Copies results out and gives their places back to the kernel.
@@ -99,8 +94,7 @@ class KernelRing {
     return n;
   }
 
-  // Whether the kernel holds results back until somebody enters with get_events
-  // (overflow, deferred task work).
+  // Whether the kernel holds results back until somebody enters with get_events (overflow, deferred task work).
   bool NeedsGetEvents() const {
     return (__atomic_load_n(sq_flags_, __ATOMIC_RELAXED) & (IORING_SQ_CQ_OVERFLOW | IORING_SQ_TASKRUN)) != 0;
   }
@@ -111,14 +105,12 @@ class KernelRing {
   bool has_nosignal_writes() const { return nosignal_writes_; }
   void set_nosignal_writes(bool has) { nosignal_writes_ = has; }
 
-  // Registers memory as number `index` of the fixed buffers, up to
-  // kFixedBuffers. False when the kernel does not want to pin it
+  // Registers memory as number `index` of the fixed buffers, up to kFixedBuffers. False when the kernel does not want to pin it
   // (RLIMIT_MEMLOCK) or knows no such table.
   static constexpr unsigned kFixedBuffers = 4;
   bool RegisterBuffer(unsigned index, absl::Span<char> memory);
 
-  // A free place in the table of direct descriptors, -1 when there is none.
-  // Same synchronisation as NextSqe.
+  // A free place in the table of direct descriptors, -1 when there is none. Same synchronisation as NextSqe.
   int TakeDirectFile();
   void GiveDirectFile(int place) { free_direct_files_.push_back(place); }
 
@@ -135,8 +127,7 @@ class KernelRing {
   bool fixed_buffers_ = false;
   bool nosignal_writes_ = false;
 
-  // The two queues, shared with the kernel. tail_ runs ahead of *kernel_tail_
-  // until Publish.
+  // The two queues, shared with the kernel. tail_ runs ahead of *kernel_tail_ until Publish.
   io_uring_sqe* sqes_ = nullptr;
   unsigned sq_mask_ = 0;
   unsigned sq_entries_ = 0;

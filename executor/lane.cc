@@ -21,8 +21,7 @@ namespace {
 // Bounded by what a token can name; every ring bounds its own share.
 constexpr size_t kMaxSlots = kNoSlotIndex - SlotTable::kSlotsPerChunk;
 
-// Results that name no slot: that of the wake-up's read, and those nobody has
-// to hear of.
+// Results that name no slot: that of the wake-up's read, and those nobody has to hear of.
 constexpr unsigned kWakeUpMember = 1;
 constexpr unsigned kIgnoredMember = 0;
 
@@ -98,8 +97,7 @@ void LaneLock::Unlock() {
   if (!lane_->outbox_.empty()) outbox.swap(lane_->outbox_);
   if (!lane_->options_.one_thread) lane_->mutex_.unlock();
   lane_ = nullptr;
-  // Deliveries may start entries that send messages in their turn: the list
-  // grows while it is worked off, without recursion.
+  // Deliveries may start entries that send messages in their turn: the list grows while it is worked off, without recursion.
   for (size_t i = 0; i < outbox.size(); ++i) {
     Lane& lane = *outbox[i].party.lane;
     LaneLock lock(lane);
@@ -250,8 +248,7 @@ void Lane::BeginIpc(Slot& slot) {
 void Lane::Submit() {
   const unsigned count = kernel_->Unsubmitted();
   kernel_->Publish();
-  // Refusals (EAGAIN and EBUSY when the kernel is short of memory) leave the
-  // entries where they are, for the next call.
+  // Refusals (EAGAIN and EBUSY when the kernel is short of memory) leave the entries where they are, for the next call.
   int taken;
   do {
     ++counters_.kernel_entries;
@@ -315,8 +312,7 @@ void Lane::Drive() {
 }
 
 size_t Lane::Collect() {
-  // Copied out before anything is done with them: what is done may need the
-  // queue's room.
+  // Copied out before anything is done with them: what is done may need the queue's room.
   std::array<KernelRing::Result, 64> results;
   size_t total = 0;
   if (kernel_->NeedsGetEvents()) {
@@ -337,8 +333,7 @@ void Lane::OnResult(const KernelRing::Result& result) {
   if (token.index == kNoSlotIndex) {
     if (MemberOf(result.user_data) == kWakeUpMember) {
       wake_armed_ = false;
-      // The leader may not have reached the kernel yet and would then not see
-      // this wake-up any more: give it another one.
+      // The leader may not have reached the kernel yet and would then not see this wake-up any more: give it another one.
       if (leader_ != nullptr && leader_->outcome != Waiter::Outcome::kWaiting) WakeLeader();
     }
     return;
@@ -446,8 +441,7 @@ void Lane::Discard(Slot* slot) {
 size_t Lane::CollectFromWorkers() {
   if (finished_jobs_.load(std::memory_order_relaxed) == nullptr) return 0;
   FileJob* last = finished_jobs_.exchange(nullptr, std::memory_order_acquire);
-  // The stack has the last on top; completions go out in the order in which
-  // they came.
+  // The stack has the last on top; completions go out in the order in which they came.
   FileJob* first = nullptr;
   while (last != nullptr) {
     FileJob* next = last->next_finished;
@@ -537,8 +531,7 @@ size_t Lane::RequestCancelAll(BoundRing& ring) {
 }
 
 void Lane::CancelInKernel(Slot& slot) {
-  // Of a chain, whichever member has been started; the kernel answers ENOENT
-  // for the others.
+  // Of a chain, whichever member has been started; the kernel answers ENOENT for the others.
   const unsigned members = slot.entry.kind() == OperationKind::kReadFile ? kMaxStepEntries - 1 : 1;
   for (unsigned member = 0; member < members; ++member) {
     io_uring_sqe* sqe = kernel_->NextSqe();
@@ -606,8 +599,7 @@ void Lane::Lead(LaneLock& lock, Waiter& waiter, int64_t timeout_ns) {
     lock.Unlock();
     const int taken = kernel_->Enter({.submit = submit, .min_complete = 1, .timeout_ns = timeout_ns});
     if (submit > 0 && (taken == -EAGAIN || taken == -EBUSY || taken == -ENOMEM)) {
-      // The kernel is short of memory and did not even begin to wait: something
-      // that ends may change that.
+      // The kernel is short of memory and did not even begin to wait: something that ends may change that.
       constexpr int64_t kPauseNs = 1'000'000;
       kernel_->Enter({.min_complete = 1, .timeout_ns = kPauseNs});
     }
@@ -649,8 +641,7 @@ void Lane::WakeLeader() {
 
 void Lane::RingBell() {
   const uint64_t one = 1;
-  // It fails only when the counter is about to overflow, and then the bell is
-  // ringing anyway.
+  // It fails only when the counter is about to overflow, and then the bell is ringing anyway.
   [[maybe_unused]] const ssize_t written = write(wake_fd_, &one, sizeof(one));
 }
 

@@ -1,32 +1,26 @@
-// A lane: one kernel ring, the slots of the entries it executes, and the
-// threads that wait for them.
+// A lane: one kernel ring, the slots of the entries it executes, and the threads that wait for them.
 //
-// A lane has one lock. Whoever submits, reaps or waits holds it while it moves
-// slots, and nobody holds it while waiting in the kernel. There is no thread of
-// the lane's own: the first thread that has to wait becomes the leader and
-// waits in the kernel for all; the others sleep until their completion was
-// placed or the leader's place is free.
+// A lane has one lock. Whoever submits, reaps or waits holds it while it moves slots, and nobody holds it while waiting in the
+// kernel. There is no thread of the lane's own: the first thread that has to wait becomes the leader and waits in the kernel for
+// all; the others sleep until their completion was placed or the leader's place is free.
 //
-//     thread A: WaitCompletion(a)          thread B: WaitCompletion(b) kernel
+//     thread A: WaitCompletion(a)          thread B: WaitCompletion(b)          kernel
 //       lock, nothing there
 //       leader = A, unlock
 //       io_uring_enter(wait) ............. lock, leader is taken
 //                                          sleep on B.wake_up (unlocks)
-//                                                                              completion of b
+//                                                                               completion of b
 //       returns; lock; leader = none
 //       places b, wakes B; a is not there:
 //       leader = A, unlock, wait again ... wakes, takes b, leaves
 //
-// A completion that another thread places while the leader is in the kernel (a
-// submitter that collected it, a worker, a message) does not end the leader's
-// wait by itself: it is woken through an eventfd that a read of the kernel ring
-// waits on.
+// A completion that another thread places while the leader is in the kernel (a submitter that collected it, a worker, a message)
+// does not end the leader's wait by itself: it is woken through an eventfd that a read of the kernel ring waits on.
 //
-// Thread rule: every method but PostFromWorker with the lock held (LaneLock).
-// With Options::one_thread there is no lock: one thread makes all calls.
-// Lifetime: the executor owns it. Close must have succeeded before it is
-// destroyed; otherwise it is leaked on purpose, because the kernel may still
-// write to its memory.
+// Thread rule: every method but PostFromWorker with the lock held (LaneLock). With Options::one_thread there is no lock: one
+// thread makes all calls.
+// Lifetime: the executor owns it. Close must have succeeded before it is destroyed; otherwise it is leaked on purpose, because
+// the kernel may still write to its memory.
 
 #ifndef AGENTOS_EXECUTOR_LANE_H_
 #define AGENTOS_EXECUTOR_LANE_H_
@@ -88,20 +82,17 @@ class Lane {
   Lane(const Lane&) = delete;
   Lane& operator=(const Lane&) = delete;
 
-  // Accepts all entries and starts them, or refuses all. `seqs` is as long as
-  // `entries`, or empty.
+  // Accepts all entries and starts them, or refuses all. `seqs` is as long as `entries`, or empty.
   absl::Status Accept(BoundRing& ring, absl::Span<SyscallSubmissionEntry> entries, absl::Span<Seq> seqs);
 
-  // The loop: starts what may start, submits, collects results, places
-  // completions, until there is nothing left to do now.
+  // The loop: starts what may start, submits, collects results, places completions, until there is nothing left to do now.
   void Drive();
 
-  // Whether a wait must not come before the next run of the loop: something has
-  // to be told to the workers or judged by its timing.
+  // Whether a wait must not come before the next run of the loop: something has to be told to the workers or judged by its
+  // timing.
   bool MustDriveFirst() const { return first_new_job_ != nullptr || reads_under_way_ > 0 || !ready_.empty(); }
 
-  // Waits until `waiter` has an outcome or the clock has reached `deadline_ns`.
-  // Releases the lock meanwhile.
+  // Waits until `waiter` has an outcome or the clock has reached `deadline_ns`. Releases the lock meanwhile.
   void Await(class LaneLock& lock, Waiter& waiter, int64_t deadline_ns);
 
   // Asks one entry to stop; it may be completed when this returns.
@@ -109,12 +100,10 @@ class Lane {
   // Asks all entries of a ring to stop: how many.
   size_t RequestCancelAll(BoundRing& ring);
 
-  // Ends what an entry that can no longer be waited for leaves behind, and says
-  // what it was.
+  // Ends what an entry that can no longer be waited for leaves behind, and says what it was.
   std::string Abandon(Slot& slot);
 
-  // Moves a completed slot's content to `out` and frees it. The slot is in no
-  // queue.
+  // Moves a completed slot's content to `out` and frees it. The slot is in no queue.
   void Deliver(Slot* slot, SyscallCompletionEntry& out);
   // Disposes of a completion that nobody will read: an fd in it is closed.
   void Discard(Slot* slot);
@@ -129,8 +118,7 @@ class Lane {
   // A message has been sent or has arrived.
   void CompleteIpc(IpcDelivery delivery);
 
-  // Ends the lane's own traffic with the kernel. False: something is still
-  // under way and the lane must be leaked.
+  // Ends the lane's own traffic with the kernel. False: something is still under way and the lane must be leaked.
   bool Close();
 
   size_t live_slots() const { return slots_.live(); }
@@ -179,39 +167,32 @@ class Lane {
   std::mutex mutex_;
   SlotTable slots_;
   ResultBuffers buffers_;
-  // After the slots and the buffers: the kernel lets go of them before they are
-  // freed.
+  // After the slots and the buffers: the kernel lets go of them before they are freed.
   std::unique_ptr<KernelRing> kernel_;
   OperationContext context_;
   WholeFileRouter router_;
   LaneCounters counters_;
-  // The time of the batch that is being handled: one look at the clock serves
-  // all of it.
+  // The time of the batch that is being handled: one look at the clock serves all of it.
   int64_t now_ns_ = 0;
-  // Counts the runs of the loop: a chain that ends in the run that began it was
-  // executed within the kernel entry.
+  // Counts the runs of the loop: a chain that ends in the run that began it was executed within the kernel entry.
   uint32_t drive_ = 0;
   size_t reads_under_way_ = 0;
 
-  // Entries that have their turn but found no room in the submission queue, or
-  // were let go by PositionOrder.
+  // Entries that have their turn but found no room in the submission queue, or were let go by PositionOrder.
   std::vector<Slot*> ready_;
   // Rings of which an entry ended while others wait to be started.
   std::vector<BoundRing*> wants_start_;
-  // Messages for entries of whichever lane, delivered when the lock is given
-  // up.
+  // Messages for entries of whichever lane, delivered when the lock is given up.
   std::vector<IpcDelivery> outbox_;
 
   LaneWaiters waiters_;
   Waiter* leader_ = nullptr;
 
-  // The wake-up: a read of wake_fd_ in the kernel ring. wake_value_ must stay
-  // valid until it has completed.
+  // The wake-up: a read of wake_fd_ in the kernel ring. wake_value_ must stay valid until it has completed.
   const int wake_fd_;
   uint64_t wake_value_ = 0;
   bool wake_armed_ = false;
-  // Whether the leader is in the kernel, or on its way there, and has to be
-  // woken.
+  // Whether the leader is in the kernel, or on its way there, and has to be woken.
   std::atomic<bool> sleeping_{false};
 
   // Jobs made since the workers were last told, linked by `next`.
@@ -223,8 +204,7 @@ class Lane {
   std::atomic<FileJob*> finished_jobs_{nullptr};
 };
 
-// Holds a lane's lock and delivers, when it gives it up, the messages that were
-// sent meanwhile.
+// Holds a lane's lock and delivers, when it gives it up, the messages that were sent meanwhile.
 class LaneLock {
  public:
   LaneLock() = default;
@@ -251,8 +231,7 @@ class LaneLock {
 
 // CLOCK_MONOTONIC in nanoseconds: the clock of every deadline and latency.
 int64_t MonotonicNanos();
-// `begin_ns` plus `duration`, the far end of the clock for
-// absl::InfiniteDuration().
+// `begin_ns` plus `duration`, the far end of the clock for absl::InfiniteDuration().
 int64_t DeadlineAfter(int64_t begin_ns, absl::Duration duration);
 
 }  // namespace agentos

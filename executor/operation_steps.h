@@ -1,8 +1,6 @@
-// The families of operations behind operations.h, one file each. Private to
-// executor/.
+// The families of operations behind operations.h, one file each. Private to executor/.
 //
-// A Fill writes the submission entry of the slot's step, an End takes its
-// result; operations.cc has the table of them.
+// A Fill writes the submission entry of the slot's step, an End takes its result; operations.cc has the table of them.
 
 #ifndef AGENTOS_EXECUTOR_OPERATION_STEPS_H_
 #define AGENTOS_EXECUTOR_OPERATION_STEPS_H_
@@ -35,8 +33,7 @@ inline void PointAtBuffer(const PooledBuffer& buffer, io_uring_sqe& sqe) {
   sqe.buf_index = static_cast<uint16_t>(buffer.arena() < 0 ? 0 : buffer.arena());
 }
 
-// One row per operation: how its submission entry is filled, and what a result
-// means that is no transient error.
+// One row per operation: how its submission entry is filled, and what a result means that is no transient error.
 struct Steps {
   StepResult (*fill)(OperationContext& context, Slot& slot, io_uring_sqe& sqe);
   StepResult (*end)(Slot& slot, int32_t result);
@@ -47,9 +44,8 @@ const Op& As(const Slot& slot) {
   return *std::get_if<Op>(&slot.entry.operation());
 }
 
-// Ends of more than one operation. The first hands the result on as value();
-// the second hands over what was read or received; the third adds what was
-// written or sent and goes on until `size` has been reached.
+// Ends of more than one operation. The first hands the result on as value(); the second hands over what was read or received; the
+// third adds what was written or sent and goes on until `size` has been reached.
 StepResult EndValue(Slot& slot, int32_t result);
 StepResult EndRead(Slot& slot, int32_t result);
 StepResult Continue(Slot& slot, int32_t result, size_t size);
@@ -77,8 +73,7 @@ StepResult EndAccept(Slot& slot, int32_t result);
 StepResult EndConnect(Slot& slot, int32_t result);
 StepResult EndRecvFrom(Slot& slot, int32_t result);
 
-// ReadFile as a chain: open into a direct descriptor, read, read again to see
-// the end, close.
+// ReadFile as a chain: open into a direct descriptor, read, read again to see the end, close.
 StepResult BeginReadFileChain(OperationContext& context, Slot& slot);
 StepResult EndReadFileChain(OperationContext& context, Slot& slot, unsigned member, int32_t result);
 

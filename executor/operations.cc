@@ -14,13 +14,11 @@ using namespace executor_internal;  // The private half of this very component.
 
 namespace {
 
-// How often a step is begun again without progress before its error goes to the
-// caller. Polling waits in between, so an fd that others drain first does not
-// come near it.
+// How often a step is begun again without progress before its error goes to the caller. Polling waits in between, so an fd that
+// others drain first does not come near it.
 constexpr uint8_t kMostRetries = 200;
 
-// In the order of OperationKind. Operations without a row never come here: they
-// are executed by a worker, a mailbox or inline.
+// In the order of OperationKind. Operations without a row never come here: they are executed by a worker, a mailbox or inline.
 constexpr std::array<Steps, kOperationKinds> kSteps = {{
     {},
     {FillNop, EndValue},
@@ -93,8 +91,7 @@ bool IsTransient(const Slot& slot, int error_number) {
     case EAGAIN:
       return FdOf(slot.entry.operation()) >= 0;
     case EINTR:
-      // close(2) has closed the fd all the same, and a connection goes on being
-      // made.
+      // close(2) has closed the fd all the same, and a connection goes on being made.
       return slot.entry.kind() != OperationKind::kClose && slot.entry.kind() != OperationKind::kConnect;
     case ECANCELED:
       return true;
@@ -120,8 +117,7 @@ StepResult BeginStep(OperationContext& context, Slot& slot) {
   if (filled == StepResult::kWaiting) [[likely]] {
     return filled;
   }
-  // The entry is taken already: let it do nothing, and let its result find no
-  // slot.
+  // The entry is taken already: let it do nothing, and let its result find no slot.
   *sqe = io_uring_sqe{};
   sqe->opcode = IORING_OP_NOP;
   sqe->user_data = EncodeUserData({kNoSlotIndex, 0}, 0);

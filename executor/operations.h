@@ -1,17 +1,14 @@
-// What each operation asks of the kernel, step by step: the translation between
-// slots and submission entries.
+// What each operation asks of the kernel, step by step: the translation between slots and submission entries.
 //
-// BeginStep fills the submission entries of a slot's next step; EndStep hears
-// the result of each and says how it goes on. Here and nowhere else -errno is
-// interpreted, short transfers are continued, and EINTR and EAGAIN are kept
-// from the caller.
+// BeginStep fills the submission entries of a slot's next step; EndStep hears the result of each and says how it goes on. Here
+// and nowhere else -errno is interpreted, short transfers are continued, and EINTR and EAGAIN are kept from the caller.
 //
 // Thread rule: externally synchronised, as the kernel ring is.
 // Errors: an errno lands in Slot::error; the step then answers kDone.
 //
 //   switch (BeginStep(context, slot)) { ... }
-//   ... later, per result:  switch (EndStep(context, slot, MemberOf(user_data),
-//   value)) { ... }
+//   ...  // later, per result:
+//   switch (EndStep(context, slot, MemberOf(user_data), value)) { ... }
 
 #ifndef AGENTOS_EXECUTOR_OPERATIONS_H_
 #define AGENTOS_EXECUTOR_OPERATIONS_H_
@@ -33,8 +30,7 @@ enum class StepResult : uint8_t {
   kAgain,
   // The submission queue has no room: submit, then call BeginStep again.
   kNoRoom,
-  // The kernel chain does not fit this file: execute the operation as plain
-  // calls on a worker.
+  // The kernel chain does not fit this file: execute the operation as plain calls on a worker.
   kGeneral,
 };
 
@@ -46,15 +42,13 @@ struct OperationContext {
 // The most submission entries one step takes.
 inline constexpr unsigned kMaxStepEntries = 4;
 
-// How much of a file ReadFile's chain reads into its first buffer; a larger one
-// takes the general path.
+// How much of a file ReadFile's chain reads into its first buffer; a larger one takes the general path.
 inline constexpr size_t kChainBufferSize = 65536;
 
 StepResult BeginStep(OperationContext& context, Slot& slot);
 StepResult EndStep(OperationContext& context, Slot& slot, unsigned member, int32_t result);
 
-// user_data as the kernel carries it: generation, slot index, and which member
-// of the slot's step it is.
+// user_data as the kernel carries it: generation, slot index, and which member of the slot's step it is.
 inline constexpr uint32_t kSlotIndexBits = 24;
 inline constexpr uint32_t kNoSlotIndex = (1u << kSlotIndexBits) - 1;
 

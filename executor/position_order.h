@@ -1,18 +1,16 @@
-// Keeps operations at a file's own position (kCurrentPosition, Lseek) from
-// overtaking each other.
+// Keeps operations at a file's own position (kCurrentPosition, Lseek) from overtaking each other.
 //
-// Two reads at the current position that are under way together would read the
-// same bytes, or skip some: the position moves only when a read ends. So of one
-// file at most one such operation is under way, the others are parked in order.
-// A stream has no position: there a read and a write may be under way together,
-// or else a request could never be written while an answer is awaited.
+// Two reads at the current position that are under way together would read the same bytes, or skip some: the position moves only
+// when a read ends. So of one file at most one such operation is under way, the others are parked in order. A stream has no
+// position: there a read and a write may be under way together, or else a request could never be written while an answer is
+// awaited.
 //
 // Thread rule: externally synchronised. One per ring.
 //
-//   if (!order.Acquire(slot)) return;          // parked; Release will hand it
-//   out
+//   if (!order.Acquire(slot)) return;  // parked; Release will hand it out
 //   ...
-//   while (Slot* next = order.Release(slot)) ...
+//   order.Release(slot, ready);
+//   for (Slot* next : ready) ...
 
 #ifndef AGENTOS_EXECUTOR_POSITION_ORDER_H_
 #define AGENTOS_EXECUTOR_POSITION_ORDER_H_
@@ -28,16 +26,13 @@ class PositionOrder {
   // Whether the operation depends on the file's own position.
   static bool Concerns(const Operation& operation);
 
-  // True: it may go, and holds the position until Release. False: it is parked
-  // (SlotPlace::kParked).
+  // True: it may go, and holds the position until Release. False: it is parked (SlotPlace::kParked).
   bool Acquire(Slot& slot);
 
-  // Gives up what `slot` holds. Appends the parked entries that may go now,
-  // each holding the position, to `ready`.
+  // Gives up what `slot` holds. Appends the parked entries that may go now, each holding the position, to `ready`.
   void Release(Slot& slot, std::vector<Slot*>& ready);
 
-  // Takes a parked entry out: it is cancelled. Those behind it may become free
-  // to go.
+  // Takes a parked entry out: it is cancelled. Those behind it may become free to go.
   void Withdraw(Slot& slot, std::vector<Slot*>& ready);
 
  private:

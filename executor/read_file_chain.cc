@@ -5,19 +5,14 @@
 #include "agentos/executor/operation_steps.h"
 #include "agentos/ring/completion_ring.h"
 
-// ReadFile inside the kernel: four submission entries, one kernel entry for
-// many files.
+// ReadFile inside the kernel: four submission entries, one kernel entry for many files.
 //
-//   OPENAT into a direct descriptor --soft link--> READ --hard link--> READ
-//   --hard link--> CLOSE of the descriptor
+//   OPENAT into a direct descriptor --soft link--> READ --hard link--> READ --hard link--> CLOSE of the descriptor
 //
-// The links after the first are hard because a read that is short of its
-// buffer, as that of every small file is, breaks a soft one. The second read is
-// there to see the end: a short first read means the end on a disk file, but
-// not on one of /proc (P12), and nothing but a read that gives 0 tells the two
-// apart. It costs 0.14 us of 2.7 (docs/execution-model.md). Whatever does not
-// end within the first buffer is read anew as plain calls on a worker, which
-// knows no such limits.
+// The links after the first are hard because a read that is short of its buffer, as that of every small file is, breaks a soft
+// one. The second read is there to see the end: a short first read means the end on a disk file, but not on one of /proc (P12),
+// and nothing but a read that gives 0 tells the two apart. It costs 0.14 us of 2.7 (docs/execution-model.md). Whatever does not
+// end within the first buffer is read anew as plain calls on a worker, which knows no such limits.
 
 namespace agentos::executor_internal {
 
@@ -25,8 +20,7 @@ namespace {
 
 enum Member : unsigned { kOpen = 0, kRead = 1, kReadEnd = 2, kClose = 3 };
 
-// The part of the buffer behind the first read: where the second one puts what,
-// in a small file, is not there.
+// The part of the buffer behind the first read: where the second one puts what, in a small file, is not there.
 constexpr size_t kEndProbeSize = 4096;
 constexpr size_t kFirstReadSize = kChainBufferSize - kEndProbeSize;
 
@@ -46,8 +40,7 @@ StepResult Conclude(Slot& slot, size_t max_file_size) {
     return StepResult::kDone;
   }
   if (results[kOpen] < 0) {
-    // What the name says about the file is final; everything else may be the
-    // chain's own trouble, and plain calls tell.
+    // What the name says about the file is final; everything else may be the chain's own trouble, and plain calls tell.
     const bool final = results[kOpen] == -ENOENT || results[kOpen] == -EACCES || results[kOpen] == -ENOTDIR ||
                        results[kOpen] == -ELOOP || results[kOpen] == -ENAMETOOLONG;
     return final ? Fail(slot, -results[kOpen]) : StepResult::kGeneral;
@@ -76,9 +69,8 @@ StepResult BeginReadFileChain(OperationContext& context, Slot& slot) {
   open.opcode = IORING_OP_OPENAT;
   open.fd = AT_FDCWD;
   open.addr = AddressOf(std::get<operation::ReadFile>(slot.entry.operation()).path.c_str());
-  // Non-blocking, so that a FIFO or a terminal answers instead of waiting for
-  // somebody. A direct descriptor is not in the table of the process: O_CLOEXEC
-  // would be refused.
+  // Non-blocking, so that a FIFO or a terminal answers instead of waiting for somebody. A direct descriptor is not in the table
+  // of the process: O_CLOEXEC would be refused.
   open.open_flags = O_RDONLY | O_NONBLOCK | O_NOCTTY;
   open.file_index = static_cast<uint32_t>(slot.direct_file) + 1;
   open.flags = IOSQE_IO_LINK;

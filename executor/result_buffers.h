@@ -1,19 +1,15 @@
-// Where the results of one kernel ring are put: a pool whose most used sizes
-// lie in memory that is registered with the ring.
+// Where the results of one kernel ring are put: a pool whose most used sizes lie in memory that is registered with the ring.
 //
-// The kernel copies into registered memory without translating its address page
-// by page, which is worth a tenth of a cached 4 KiB read. The memory is pinned,
-// so it is little, taken only when a size is first asked for, and done without
-// where it may not be locked: then the same buffers are used as ordinary
-// memory.
+// The kernel copies into registered memory without translating its address page by page, which is worth a tenth of a cached 4 KiB
+// read. The memory is pinned, so it is little, taken only when a size is first asked for, and done without where it may not be
+// locked: then the same buffers are used as ordinary memory.
 //
 // Thread rule: externally synchronised, as the kernel ring is.
 // Lifetime: destroy it after the kernel ring; buffers may outlive it.
 // Source: io_uring_register_buffers(3).
 //
 //   PooledBuffer buffer = buffers.Acquire(4096);
-//   if (buffer.arena() >= 0) sqe->opcode = IORING_OP_READ_FIXED, sqe->buf_index
-//   = buffer.arena();
+//   if (buffer.arena() >= 0) sqe->opcode = IORING_OP_READ_FIXED, sqe->buf_index = buffer.arena();
 
 #ifndef AGENTOS_EXECUTOR_RESULT_BUFFERS_H_
 #define AGENTOS_EXECUTOR_RESULT_BUFFERS_H_

@@ -27,8 +27,7 @@ socklen_t PrepareAddress(Slot& slot, const std::string& text) {
   return address.length;
 }
 
-// The kernel goes on by itself when a stream takes only a part; a caller who
-// does not want to wait is left alone.
+// The kernel goes on by itself when a stream takes only a part; a caller who does not want to wait is left alone.
 uint32_t SendFlags(int flags) {
   const int all = (flags & MSG_DONTWAIT) == 0 ? MSG_WAITALL : 0;
   return static_cast<uint32_t>(flags | MSG_NOSIGNAL | all);

@@ -1,8 +1,6 @@
-// A thread that waits for something of a ring, and the ring as the executor
-// sees it. Private to executor/.
+// A thread that waits for something of a ring, and the ring as the executor sees it. Private to executor/.
 //
-// Thread rule: guarded by the lock of the ring's lane, except Waiter::wake_up,
-// which is a condition variable on that lock.
+// Thread rule: guarded by the lock of the ring's lane, except Waiter::wake_up, which is a condition variable on that lock.
 
 #ifndef AGENTOS_EXECUTOR_WAITER_H_
 #define AGENTOS_EXECUTOR_WAITER_H_
@@ -36,8 +34,7 @@ struct Waiter {
   BoundRing* ring = nullptr;
 
   Outcome outcome = Outcome::kWaiting;
-  // For kEntry: the completion, handed over the moment it came, out of every
-  // queue.
+  // For kEntry: the completion, handed over the moment it came, out of every queue.
   Slot* slot = nullptr;
   std::condition_variable wake_up;
 
@@ -75,9 +72,8 @@ class WaiterList {
 using RingWaiters = WaiterList<&Waiter::next_of_ring, &Waiter::prev_of_ring>;
 using LaneWaiters = WaiterList<&Waiter::next_of_lane, &Waiter::prev_of_lane>;
 
-// A process's ring bound to the lane that drives it. Its memory is never given
-// back while the executor lives, only reused, so that a caller may look at one
-// without holding a lock; what it finds is settled under the lane's lock.
+// A process's ring bound to the lane that drives it. Its memory is never given back while the executor lives, only reused, so
+// that a caller may look at one without holding a lock; what it finds is settled under the lane's lock.
 class BoundRing : public SyscallCompletionRing {
  public:
   enum class Life : uint8_t { kUnused, kActive, kClosing };

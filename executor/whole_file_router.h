@@ -1,20 +1,14 @@
-// Decides where a ReadFile is executed: as a chain inside the kernel, or as
-// plain calls on a worker.
+// Decides where a ReadFile is executed: as a chain inside the kernel, or as plain calls on a worker.
 //
-// What was measured (docs/execution-model.md): on a disk file system a chain of
-// a cached file runs to its end inside the caller's own kernel entry and is as
-// fast as plain calls; half of a large batch on the workers then uses the
-// second core. On tmpfs the kernel hands chains over to threads of its own,
-// which costs twice the plain calls: there the workers are better. A single
-// file is never worth the 50 us of waking a worker.
+// What was measured (docs/execution-model.md): on a disk file system a chain of a cached file runs to its end inside the caller's
+// own kernel entry and is as fast as plain calls; half of a large batch on the workers then uses the second core. On tmpfs the
+// kernel hands chains over to threads of its own, which costs twice the plain calls: there the workers are better. A single file
+// is never worth the 50 us of waking a worker.
 //
-// So the policy watches two things: whether chains come back within the kernel
-// entry that submitted them, and how long a worker takes for a file. Files that
-// make workers wait for a device belong into the kernel, which can wait for
-// many at once.
+// So the policy watches two things: whether chains come back within the kernel entry that submitted them, and how long a worker
+// takes for a file. Files that make workers wait for a device belong into the kernel, which can wait for many at once.
 //
-// Thread rule: externally synchronised. Pure policy: no clock, no kernel; tests
-// drive it by its inputs.
+// Thread rule: externally synchronised. Pure policy: no clock, no kernel; tests drive it by its inputs.
 //
 //   if (router.UseWorker(reads_under_way, backlog)) ...
 //   router.OnChainEnd(at_once);
@@ -36,15 +30,13 @@ class WholeFileRouter {
   static constexpr int64_t kSlowJobNs = 30'000;
   // How many jobs may wait for `threads` workers when they are quick.
   static constexpr size_t kQuickBacklog = 256;
-  // When workers are better, every so many files one is tried as a chain again:
-  // the next directory may be on another file system.
+  // When workers are better, every so many files one is tried as a chain again: the next directory may be on another file system.
   static constexpr uint32_t kTryChainEvery = 64;
 
   // `threads` is 0 where there is no second processor to gain from.
   explicit WholeFileRouter(size_t threads) : threads_(threads) {}
 
-  // `under_way` counts the lane's ReadFiles, `backlog` the jobs that no worker
-  // has taken yet.
+  // `under_way` counts the lane's ReadFiles, `backlog` the jobs that no worker has taken yet.
   bool UseWorker(size_t under_way, size_t backlog) {
     if (threads_ == 0 || under_way < kFew) return false;
     const size_t most = job_ns_ > kSlowJobNs ? threads_ : kQuickBacklog;
@@ -65,8 +57,7 @@ class WholeFileRouter {
   static constexpr int32_t kOne = 1 << 16;
 
   const size_t threads_;
-  // Moving averages: the share of chains that did not end at once, and the time
-  // of a job.
+  // Moving averages: the share of chains that did not end at once, and the time of a job.
   int32_t handed_over_ = 0;
   int64_t job_ns_ = 0;
   uint32_t turn_ = 0;
