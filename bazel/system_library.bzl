@@ -40,7 +40,7 @@ def missing_library_build(repository, reason, packages):
       The text of the targets, to be put after the BUILD file's header.
     """
     message = ("@{repository} is not usable: {reason}. Install it with: apt-get install {packages}   " +
-               "(./bazelw does it for you), then run: bazel sync --configure").format(
+               "(./bazelw does it for you), then run: bazel shutdown").format(
         repository = repository,
         reason = reason,
         packages = " ".join(packages),
