@@ -99,6 +99,8 @@ BoundRing* IoUringExecutor::MakeRing(Pid pid, const RingOptions& options) {
   }
   LaneLock lock(*ring->lane.load(std::memory_order_acquire));
   ring->Reset(pid, options, options_.observer);
+  // An abandoned entry of the former owner may have held a position.
+  ring->positions = PositionOrder();
   ring->life = BoundRing::Life::kActive;
   return ring;
 }
@@ -141,21 +143,11 @@ absl::Status IoUringExecutor::Submit(BoundRing& ring, Pid pid, absl::Span<Syscal
   return absl::OkStatus();
 }
 
-size_t IoUringExecutor::TakeMany(Lane& lane, BoundRing& ring, absl::Span<SyscallCompletionEntry> out) {
-  size_t n = 0;
-  while (n < out.size()) {
-    Slot* slot = ring.TakeOldest();
-    if (slot == nullptr) break;
-    lane.Deliver(slot, out[n++]);
-  }
-  return n;
-}
-
 absl::StatusOr<size_t> IoUringExecutor::Reap(BoundRing& ring, Pid pid, absl::Span<SyscallCompletionEntry> out) {
   LaneLock lock;
   if (absl::Status alive = LockRing(lock, ring, pid, /*for_submit=*/false); !alive.ok()) return alive;
   lock.lane()->Drive();
-  return TakeMany(*lock.lane(), ring, out);
+  return lock.lane()->DeliverOldest(ring, out);
 }
 
 absl::StatusOr<size_t> IoUringExecutor::CountCompleted(BoundRing& ring, Pid pid) {
@@ -246,7 +238,7 @@ absl::StatusOr<size_t> IoUringExecutor::WaitMany(BoundRing& ring, Pid pid, size_
   lock.lane()->Drive();
   absl::StatusOr<size_t> there = AwaitInRing(lock, ring, min, deadline_ns);
   if (!there.ok()) return there;
-  return TakeMany(*lock.lane(), ring, out);
+  return lock.lane()->DeliverOldest(ring, out);
 }
 
 absl::StatusOr<size_t> IoUringExecutor::SubmitAndWait(BoundRing& ring, Pid pid, absl::Span<SyscallSubmissionEntry> entries,
@@ -261,7 +253,7 @@ absl::StatusOr<size_t> IoUringExecutor::SubmitAndWait(BoundRing& ring, Pid pid, 
   if (ring.completed().size() >= min || lane.MustDriveFirst()) lane.Drive();
   absl::StatusOr<size_t> there = AwaitInRing(lock, ring, min, deadline_ns);
   if (!there.ok()) return there;
-  return TakeMany(lane, ring, out);
+  return lane.DeliverOldest(ring, out);
 }
 
 absl::Status IoUringExecutor::Cancel(BoundRing& ring, Pid pid, Seq seq) {

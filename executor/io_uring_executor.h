@@ -98,7 +98,6 @@ class IoUringExecutor {
   Lane* LaneOfThisProcessor() const;
   // Waits until the ring holds `min` completions: how many it holds, or DeadlineExceeded when there is none.
   static absl::StatusOr<size_t> AwaitInRing(LaneLock& lock, BoundRing& ring, size_t min, int64_t deadline_ns);
-  static size_t TakeMany(Lane& lane, BoundRing& ring, absl::Span<SyscallCompletionEntry> out);
 
   const Options options_;
   std::unique_ptr<FileWorkers> workers_;

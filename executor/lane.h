@@ -105,6 +105,8 @@ class Lane {
 
   // Moves a completed slot's content to `out` and frees it. The slot is in no queue.
   void Deliver(Slot* slot, SyscallCompletionEntry& out);
+  // The same for the oldest completions of a ring, as many as there are and `out` takes: how many.
+  size_t DeliverOldest(BoundRing& ring, absl::Span<SyscallCompletionEntry> out);
   // Disposes of a completion that nobody will read: an fd in it is closed.
   void Discard(Slot* slot);
 

@@ -33,12 +33,6 @@ inline void PointAtBuffer(const PooledBuffer& buffer, io_uring_sqe& sqe) {
   sqe.buf_index = static_cast<uint16_t>(buffer.arena() < 0 ? 0 : buffer.arena());
 }
 
-// One row per operation: how its submission entry is filled, and what a result means that is no transient error.
-struct Steps {
-  StepResult (*fill)(OperationContext& context, Slot& slot, io_uring_sqe& sqe);
-  StepResult (*end)(Slot& slot, int32_t result);
-};
-
 template <typename Op>
 const Op& As(const Slot& slot) {
   return *std::get_if<Op>(&slot.entry.operation());

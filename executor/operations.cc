@@ -18,30 +18,6 @@ namespace {
 // others drain first does not come near it.
 constexpr uint8_t kMostRetries = 200;
 
-// In the order of OperationKind. Operations without a row never come here: they are executed by a worker, a mailbox or inline.
-constexpr std::array<Steps, kOperationKinds> kSteps = {{
-    {},
-    {FillNop, EndValue},
-    {},
-    {},
-    {FillOpen, EndValue},
-    {FillClose, EndClose},
-    {FillRead, EndRead},
-    {FillWrite, EndWrite},
-    {FillFsync, EndValue},
-    {},
-    {FillSend, EndSend},
-    {FillRecv, EndRead},
-    {FillAccept, EndAccept},
-    {FillConnect, EndConnect},
-    {FillSendTo, EndSendTo},
-    {FillRecvFrom, EndRecvFrom},
-    {},
-    {},
-}};
-
-const Steps& StepsOf(OperationKind kind) { return kSteps[static_cast<size_t>(kind)]; }
-
 bool WaitsForOutput(OperationKind kind) {
   return kind == OperationKind::kWrite || kind == OperationKind::kSend || kind == OperationKind::kSendTo ||
          kind == OperationKind::kConnect;
@@ -102,31 +78,48 @@ bool IsTransient(const Slot& slot, int error_number) {
 
 }  // namespace
 
-StepResult BeginStep(OperationContext& context, Slot& slot) {
-  const OperationKind kind = slot.entry.kind();
-  if (kind == OperationKind::kReadFile) return BeginReadFileChain(context, slot);
+namespace executor_internal {
+
+const std::array<Steps, kOperationKinds> kSteps = {{
+    {},
+    {FillNop, EndValue},
+    {},
+    {},
+    {FillOpen, EndValue},
+    {FillClose, EndClose},
+    {FillRead, EndRead},
+    {FillWrite, EndWrite},
+    {FillFsync, EndValue},
+    {},
+    {FillSend, EndSend},
+    {FillRecv, EndRead},
+    {FillAccept, EndAccept},
+    {FillConnect, EndConnect},
+    {FillSendTo, EndSendTo},
+    {FillRecvFrom, EndRecvFrom},
+    {},
+    {},
+}};
+
+StepResult BeginUnusualStep(OperationContext& context, Slot& slot) {
+  if (slot.entry.kind() == OperationKind::kReadFile) return BeginReadFileChain(context, slot);
   io_uring_sqe* sqe = context.kernel.NextSqe();
   if (sqe == nullptr) return StepResult::kNoRoom;
   sqe->user_data = EncodeUserData(slot.token(), 0);
   slot.progress.outstanding = 1;
-  if (slot.progress.phase != kPhaseCall) {
-    FillPoll(slot, *sqe);
-    return StepResult::kWaiting;
-  }
-  const StepResult filled = StepsOf(kind).fill(context, slot, *sqe);
-  if (filled == StepResult::kWaiting) [[likely]] {
-    return filled;
-  }
-  // The entry is taken already: let it do nothing, and let its result find no slot.
-  *sqe = io_uring_sqe{};
-  sqe->opcode = IORING_OP_NOP;
-  sqe->user_data = EncodeUserData({kNoSlotIndex, 0}, 0);
-  slot.progress.outstanding = 0;
-  return filled;
+  FillPoll(slot, *sqe);
+  return StepResult::kWaiting;
 }
 
-StepResult EndStep(OperationContext& context, Slot& slot, unsigned member, int32_t result) {
-  --slot.progress.outstanding;
+void CallOff(Slot& slot, io_uring_sqe& sqe) {
+  // The entry is taken already: let it do nothing, and let its result find no slot.
+  sqe = io_uring_sqe{};
+  sqe.opcode = IORING_OP_NOP;
+  sqe.user_data = EncodeUserData({kNoSlotIndex, 0}, 0);
+  slot.progress.outstanding = 0;
+}
+
+StepResult EndUnusualStep(OperationContext& context, Slot& slot, unsigned member, int32_t result) {
   const OperationKind kind = slot.entry.kind();
   if (kind == OperationKind::kReadFile) return EndReadFileChain(context, slot, member, result);
   if (result < 0) {
@@ -141,10 +134,8 @@ StepResult EndStep(OperationContext& context, Slot& slot, unsigned member, int32
     slot.progress.phase = kPhaseCall;
     return StepResult::kAgain;
   }
-  return StepsOf(kind).end(slot, result);
+  return kSteps[static_cast<size_t>(kind)].end(slot, result);
 }
-
-namespace executor_internal {
 
 StepResult Continue(Slot& slot, int32_t result, size_t size) {
   if (result < 0) return Fail(slot, -result);

@@ -13,6 +13,8 @@
 #ifndef AGENTOS_EXECUTOR_OPERATIONS_H_
 #define AGENTOS_EXECUTOR_OPERATIONS_H_
 
+#include <array>
+#include <cstddef>
 #include <cstdint>
 
 #include "agentos/executor/kernel_ring.h"
@@ -45,9 +47,6 @@ inline constexpr unsigned kMaxStepEntries = 4;
 // How much of a file ReadFile's chain reads into its first buffer; a larger one takes the general path.
 inline constexpr size_t kChainBufferSize = 65536;
 
-StepResult BeginStep(OperationContext& context, Slot& slot);
-StepResult EndStep(OperationContext& context, Slot& slot, unsigned member, int32_t result);
-
 // user_data as the kernel carries it: generation, slot index, and which member of the slot's step it is.
 inline constexpr uint32_t kSlotIndexBits = 24;
 inline constexpr uint32_t kNoSlotIndex = (1u << kSlotIndexBits) - 1;
@@ -59,6 +58,48 @@ inline SlotToken TokenOf(uint64_t user_data) {
   return {static_cast<uint32_t>(user_data >> 8) & kNoSlotIndex, static_cast<uint32_t>(user_data >> 32)};
 }
 inline unsigned MemberOf(uint64_t user_data) { return static_cast<unsigned>(user_data & 0xff); }
+
+namespace executor_internal {
+
+// One row per operation: how its submission entry is filled, and what a result means that is no error.
+struct Steps {
+  StepResult (*fill)(OperationContext& context, Slot& slot, io_uring_sqe& sqe);
+  StepResult (*end)(Slot& slot, int32_t result);
+};
+
+// In the order of OperationKind. Empty rows are executed by a chain, a worker, a mailbox or inline.
+extern const std::array<Steps, kOperationKinds> kSteps;
+
+StepResult BeginUnusualStep(OperationContext& context, Slot& slot);
+StepResult EndUnusualStep(OperationContext& context, Slot& slot, unsigned member, int32_t result);
+void CallOff(Slot& slot, io_uring_sqe& sqe);
+
+}  // namespace executor_internal
+
+inline StepResult BeginStep(OperationContext& context, Slot& slot) {
+  const OperationKind kind = slot.entry.kind();
+  if (slot.progress.phase != 0 || kind == OperationKind::kReadFile) [[unlikely]] {
+    return executor_internal::BeginUnusualStep(context, slot);
+  }
+  io_uring_sqe* sqe = context.kernel.NextSqe();
+  if (sqe == nullptr) return StepResult::kNoRoom;
+  sqe->user_data = EncodeUserData(slot.token(), 0);
+  slot.progress.outstanding = 1;
+  const StepResult filled = executor_internal::kSteps[static_cast<size_t>(kind)].fill(context, slot, *sqe);
+  if (filled != StepResult::kWaiting) [[unlikely]] {
+    executor_internal::CallOff(slot, *sqe);
+  }
+  return filled;
+}
+
+inline StepResult EndStep(OperationContext& context, Slot& slot, unsigned member, int32_t result) {
+  const OperationKind kind = slot.entry.kind();
+  --slot.progress.outstanding;
+  if (result < 0 || slot.progress.phase != 0 || kind == OperationKind::kReadFile) [[unlikely]] {
+    return executor_internal::EndUnusualStep(context, slot, member, result);
+  }
+  return executor_internal::kSteps[static_cast<size_t>(kind)].end(slot, result);
+}
 
 }  // namespace agentos
 

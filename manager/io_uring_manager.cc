@@ -73,8 +73,9 @@ class IoUringManager::Impl {
       : guard_(options.threading), info_(std::move(info)), post_office_(std::move(post_office)), executor_(std::move(executor)) {}
 
   ~Impl() {
-    if (guard_.InForkedChild()) {
-      // Threads, locks and kernel rings are the parent's: touch nothing.
+    if (absl::Status status = guard_.Check(); !status.ok()) {
+      // Threads, locks and kernel rings are somebody else's, the parent process's or another thread's: touch nothing.
+      if (!guard_.InForkedChild()) LOG(ERROR) << "the manager is leaked: " << status.message();
       static_cast<void>(executor_.release());
       static_cast<void>(post_office_.release());
       return;
