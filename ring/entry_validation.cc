@@ -75,8 +75,12 @@ AGENTOS_COLD absl::Status RefusePath(OperationKind kind, const std::string& path
                 "free of NUL bytes");
 }
 
-AGENTOS_COLD absl::Status RefuseSize(OperationKind kind, absl::string_view field, size_t size, size_t least, size_t most) {
-  return Refuse(kind, field, size, absl::StrCat("from ", least, " to ", most, " bytes"));
+AGENTOS_COLD absl::Status RefuseSize(OperationKind kind, size_t size) {
+  return Refuse(kind, "size", size, absl::StrCat("from 1 to ", kMaxTransferSize));
+}
+
+AGENTOS_COLD absl::Status RefuseData(OperationKind kind, size_t size, size_t most) {
+  return Refuse(kind, "data", absl::StrCat(size, " bytes long"), absl::StrCat("at most ", most));
 }
 
 AGENTOS_COLD absl::Status RefuseOffset(OperationKind kind, int64_t offset, size_t size) {
@@ -133,7 +137,7 @@ absl::Status CheckSend(OperationKind kind, int fd, size_t size, int flags) {
   if (!IsFd(fd)) [[unlikely]]
     return RefuseFd(kind, fd);
   if (size > kMaxTransferSize) [[unlikely]]
-    return RefuseSize(kind, "data", size, 0, kMaxTransferSize);
+    return RefuseData(kind, size, kMaxTransferSize);
   if ((flags & ~kSendFlags) != 0) [[unlikely]]
     return RefuseFlags(kind, flags, kSendFlags, kSendFlagNames);
   return absl::OkStatus();
@@ -143,7 +147,7 @@ absl::Status CheckRecv(OperationKind kind, int fd, size_t size, int flags) {
   if (!IsFd(fd)) [[unlikely]]
     return RefuseFd(kind, fd);
   if (!IsTransfer(size)) [[unlikely]]
-    return RefuseSize(kind, "size", size, 1, kMaxTransferSize);
+    return RefuseSize(kind, size);
   if ((flags & ~kRecvFlags) != 0) [[unlikely]]
     return RefuseFlags(kind, flags, kRecvFlags, kRecvFlagNames);
   return absl::OkStatus();
@@ -168,7 +172,7 @@ absl::Status Check(const operation::WriteFile& op) {
   if (!IsPath(op.path)) [[unlikely]]
     return RefusePath(OperationKind::kWriteFile, op.path);
   if (op.data.size() > kMaxFileDataSize) [[unlikely]] {
-    return RefuseSize(OperationKind::kWriteFile, "data", op.data.size(), 0, kMaxFileDataSize);
+    return RefuseData(OperationKind::kWriteFile, op.data.size(), kMaxFileDataSize);
   }
   return absl::OkStatus();
 }
@@ -192,7 +196,7 @@ absl::Status Check(const operation::Read& op) {
   if (!IsFd(op.fd)) [[unlikely]]
     return RefuseFd(OperationKind::kRead, op.fd);
   if (!IsTransfer(op.size)) [[unlikely]]
-    return RefuseSize(OperationKind::kRead, "size", op.size, 1, kMaxTransferSize);
+    return RefuseSize(OperationKind::kRead, op.size);
   if (!IsOffset(op.offset, op.size)) [[unlikely]]
     return RefuseOffset(OperationKind::kRead, op.offset, op.size);
   return absl::OkStatus();
@@ -203,7 +207,7 @@ absl::Status Check(const operation::Write& op) {
   if (!IsFd(op.fd)) [[unlikely]]
     return RefuseFd(OperationKind::kWrite, op.fd);
   if (size > kMaxTransferSize) [[unlikely]]
-    return RefuseSize(OperationKind::kWrite, "data", size, 0, kMaxTransferSize);
+    return RefuseData(OperationKind::kWrite, size, kMaxTransferSize);
   if (!IsOffset(op.offset, size)) [[unlikely]]
     return RefuseOffset(OperationKind::kWrite, op.offset, size);
   return absl::OkStatus();
@@ -249,7 +253,7 @@ absl::Status Check(const operation::IpcSend&) { return absl::OkStatus(); }
 
 absl::Status Check(const operation::IpcRecv& op) {
   if (!IsTransfer(op.size)) [[unlikely]]
-    return RefuseSize(OperationKind::kIpcRecv, "size", op.size, 1, kMaxTransferSize);
+    return RefuseSize(OperationKind::kIpcRecv, op.size);
   return absl::OkStatus();
 }
 
