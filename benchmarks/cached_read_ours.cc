@@ -1,0 +1,67 @@
+#include <cstddef>
+#include <cstdint>
+#include <vector>
+
+#include "absl/status/statusor.h"
+#include "absl/time/time.h"
+#include "absl/types/span.h"
+#include "agentos/benchmarks/cached_read.h"
+#include "agentos/benchmarks/our_side.h"
+#include "agentos/ring/completion_entry.h"
+#include "agentos/ring/submission_entry.h"
+
+namespace agentos::bench {
+namespace {
+
+// Runs `exchange` on one filled-in batch after the other. It answers how many completions it placed in `done`.
+template <typename Exchange>
+void Run(benchmark::State& state, const CachedFile& file, size_t depth, Pid pid, Exchange exchange) {
+  BlockOffsets offsets(file, state.thread_index());
+  std::vector<SyscallSubmissionEntry> entries(depth);
+  std::vector<Seq> seqs(depth);
+  std::vector<SyscallCompletionEntry> done(depth);
+  int64_t bytes = 0;
+  for (auto _ : state) {
+    for (size_t i = 0; i < depth; ++i) {
+      entries[i] = SyscallSubmissionEntry::Read(pid, file.fd(), kBlockSize, static_cast<int64_t>(offsets.Next()), i);
+    }
+    const absl::StatusOr<size_t> count = exchange(absl::MakeSpan(entries), absl::MakeSpan(seqs), absl::MakeSpan(done));
+    if (!Check(state, count.status())) return;
+    bytes += SumValues(absl::MakeSpan(done).first(*count));
+  }
+  FinishReads(state, depth, bytes);
+}
+
+}  // namespace
+
+void ReadByBatch(benchmark::State& state, const CachedFile& file, size_t depth, IoUringManager& manager, Pid pid) {
+  Run(state, file, depth, pid,
+      [&](absl::Span<SyscallSubmissionEntry> entries, absl::Span<Seq> seqs,
+          absl::Span<SyscallCompletionEntry> done) -> absl::StatusOr<size_t> {
+        if (absl::Status status = manager.SubmitBatch(pid, entries, seqs); !status.ok()) return status;
+        return manager.WaitCompletions(pid, depth, done, absl::Seconds(10));
+      });
+}
+
+void ReadBySubmitAndWait(benchmark::State& state, const CachedFile& file, size_t depth, IoUringManager& manager, Pid pid) {
+  Run(state, file, depth, pid,
+      [&](absl::Span<SyscallSubmissionEntry> entries, absl::Span<Seq> seqs, absl::Span<SyscallCompletionEntry> done) {
+        return manager.SubmitAndWait(pid, entries, seqs, depth, done, absl::Seconds(10));
+      });
+}
+
+void ReadOne(benchmark::State& state, const CachedFile& file, IoUringManager& manager, Pid pid) {
+  BlockOffsets offsets(file, state.thread_index());
+  int64_t bytes = 0;
+  for (auto _ : state) {
+    const absl::StatusOr<Seq> seq =
+        manager.Submit(pid, SyscallSubmissionEntry::Read(pid, file.fd(), kBlockSize, static_cast<int64_t>(offsets.Next()), 0));
+    if (!Check(state, seq.status())) return;
+    const absl::StatusOr<SyscallCompletionEntry> done = manager.WaitCompletion(pid, *seq);
+    if (!Check(state, done.status())) return;
+    bytes += done->status.is_success() ? done->result.value() : -1;
+  }
+  FinishReads(state, 1, bytes);
+}
+
+}  // namespace agentos::bench

@@ -1,0 +1,100 @@
+"""What the table of compare.py shows: which contender is measured against which, and the ratio to reach.
+
+A name is "<work>/<role>:<variant>", as catalog.h gives it. A base that ends in ":" stands for the fastest contender whose name
+begins with it.
+"""
+
+import dataclasses
+from typing import List, Optional
+
+# Each program, and how the works that it measures begin.
+PROGRAMS = {
+    "nop_benchmark": ["nop_"],
+    "cached_read_benchmark": ["cached_read_32/", "cached_read_1/"],
+    "whole_file_read_benchmark": ["whole_file_read_"],
+    "file_create_benchmark": ["file_create_"],
+    "two_threads_benchmark": ["cached_read_32_threads_"],
+    "many_pids_benchmark": ["reads_of_"],
+    "idle_rings_benchmark": ["idle_rings/"],
+}
+
+THREADINGS = ["any_thread", "one_thread"]
+
+
+@dataclasses.dataclass
+class Row:
+    """One line of the table."""
+
+    label: str
+    base: str
+    ours: str
+    # The largest ratio ours / base that meets the target; None where there is none.
+    limit: Optional[float] = None
+    # Shown beside it as ratios to the same base.
+    peers: List[str] = dataclasses.field(default_factory=list)
+
+    def works(self):
+        return [name.split("/")[0] for name in [self.base, self.ours]]
+
+
+@dataclasses.dataclass
+class MemoryRow:
+    """A line that shows a counter in bytes instead of times."""
+
+    label: str
+    ours: str
+    counter: str
+    limit: float
+
+    def works(self):
+        return [self.ours.split("/")[0]]
+
+
+def _rows_of_work(label, work, limit, peers, variants):
+    for variant in variants:
+        # The targets are about the calls that wait apart from submitting; the combined call is shown for comparison.
+        row_limit = None if variant.endswith("submit_and_wait") else limit
+        peer_names = [f"{work}/peer:{peer}" for peer in peers]
+        yield Row(f"{label} [{variant}]", f"{work}/floor:", f"{work}/ours:{variant}", row_limit, peer_names)
+
+
+def _against_peer(label, work, peer, limit):
+    for threading in THREADINGS:
+        yield Row(f"{label} [{threading}]", f"{work}/peer:{peer}", f"{work}/ours:{threading}", limit)
+
+
+def all_rows():
+    with_combined = [threading + suffix for threading in THREADINGS for suffix in ["", "_submit_and_wait"]]
+    for batch, limit in [(1, None), (32, 1.6), (256, 1.6)]:
+        yield from _rows_of_work(f"NOP, batch {batch}", f"nop_{batch}", limit, [], with_combined)
+
+    pools = ["pool4", "pool4_in_chunks"]
+    yield from _rows_of_work("cached 4 KiB read, batch 32", "cached_read_32", 1.12, ["pread"] + pools, with_combined)
+    yield from _against_peer("... over a 4-thread pool", "cached_read_32", "pool4", 0.5)
+    yield from _rows_of_work("one cached 4 KiB read", "cached_read_1", 1.3, ["pread", "pool4"], with_combined)
+
+    plain = ["plain", "plain_fstat"]
+    yield from _rows_of_work("whole small files, disk", "whole_file_read_disk", 1.1, plain + pools, THREADINGS)
+    yield from _against_peer("... over plain calls", "whole_file_read_disk", "plain", 1.0)
+    yield from _rows_of_work("whole small files, tmpfs", "whole_file_read_tmpfs", None, plain + pools, THREADINGS)
+    yield from _against_peer("... over plain calls", "whole_file_read_tmpfs", "plain", 1.0)
+
+    creators = ["plain", "two_plain_threads", "pool4"]
+    yield from _rows_of_work("create small files, disk", "file_create_disk", 1.0, creators, THREADINGS)
+    yield from _rows_of_work("create small files, tmpfs", "file_create_tmpfs", None, creators, THREADINGS)
+
+    # 1.6 times the throughput is 1 / 1.6 of the time per operation.
+    work = "cached_read_32_threads"
+    for contender in ["ours:any_thread", "ours:a_one_thread_manager_each", "floor:a_ring_each", "peer:pread"]:
+        limit = 1 / 1.6 if contender.startswith("ours") else None
+        yield Row(f"2 threads over 1, reads [{contender}]", f"{work}_1/{contender}", f"{work}_2/{contender}", limit)
+
+    for variant in [threading + how for threading in THREADINGS for how in ["_wait", "_reap"]]:
+        one, many = f"reads_of_1_pid/ours:{variant}", f"reads_of_1000_pids/ours:{variant}"
+        yield Row(f"1,000 pids over 1, reads [{variant}]", one, many, 1.3)
+    waiting = [threading + "_wait" for threading in THREADINGS]
+    yield from _rows_of_work("1,000 reads of one pid, one by one", "reads_of_1_pid", None, [], waiting)
+
+    for threading in THREADINGS:
+        for counter in ["bytes_per_idle_ring", "bytes_per_used_ring"]:
+            yield MemoryRow(f"{counter}, 10,000 of them [{threading}]", f"idle_rings/ours:{threading}", counter, 8192)
