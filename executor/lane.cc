@@ -491,8 +491,7 @@ void Lane::PostFromWorker(FileJob* job) {
   do {
     job->next_finished = head;
   } while (!finished_jobs_.compare_exchange_weak(head, job, std::memory_order_seq_cst, std::memory_order_relaxed));
-  // One wake-up serves all that finish before the leader has looked.
-  if (sleeping_.load(std::memory_order_seq_cst) && sleeping_.exchange(false, std::memory_order_seq_cst)) RingBell();
+  if (jobs_until_bell_.fetch_sub(1, std::memory_order_seq_cst) == 1) RingBell();
 }
 
 void Lane::CompleteIpc(IpcDelivery delivery) {
@@ -592,6 +591,8 @@ void Lane::Await(LaneLock& lock, Waiter& waiter, int64_t deadline_ns) {
       // The leader is in the kernel already and does not take them along.
       Drive();
       if (kernel_->Unsubmitted() > 0) lock.Sleep(waiter.wake_up, std::min(deadline_ns, MonotonicNanos() + kPauseNs));
+    } else if (!EveryJobRingsTheBell()) {
+      Drive();
     } else {
       lock.Sleep(waiter.wake_up, deadline_ns);
     }
@@ -613,7 +614,8 @@ void Lane::Lead(LaneLock& lock, Waiter& waiter, int64_t timeout_ns) {
   kernel_->Publish();
   ++counters_.kernel_entries;
   leader_ = &waiter;
-  sleeping_.store(true, std::memory_order_seq_cst);
+  // Before the look at what has finished: a job that it misses will see this.
+  jobs_until_bell_.store(JobsWorthWaking(waiter), std::memory_order_seq_cst);
   if (finished_jobs_.load(std::memory_order_seq_cst) == nullptr && !kernel_->HasCqes()) {
     lock.Unlock();
     const int taken = kernel_->Enter({.submit = submit, .min_complete = 1, .timeout_ns = timeout_ns});
@@ -623,9 +625,25 @@ void Lane::Lead(LaneLock& lock, Waiter& waiter, int64_t timeout_ns) {
     }
     lock.Lock(*this);
   }
-  sleeping_.store(false, std::memory_order_relaxed);
+  jobs_until_bell_.store(0, std::memory_order_relaxed);
   leader_ = nullptr;
   Drive();
+}
+
+int64_t Lane::JobsWorthWaking(const Waiter& leader) const {
+  // Waking a thread costs as much as reading ten files. Only a leader that waits alone, for many, and with nothing left to start can do
+  // without each single one.
+  const bool alone = waiters_.front()->next_of_lane == nullptr;
+  if (!alone || leader.what != Waiter::For::kCount || !leader.ring->queued().empty()) return 1;
+  const size_t missing = leader.count - std::min(leader.count, leader.ring->completed().size());
+  return static_cast<int64_t>(std::max<size_t>(1, std::min(missing, jobs_under_way_)));
+}
+
+bool Lane::EveryJobRingsTheBell() {
+  if (jobs_until_bell_.load(std::memory_order_seq_cst) <= 1) return true;
+  jobs_until_bell_.store(1, std::memory_order_seq_cst);
+  // What has finished before the store may have been counted towards the larger number.
+  return finished_jobs_.load(std::memory_order_seq_cst) == nullptr;
 }
 
 void Lane::Satisfy(Waiter& waiter, Waiter::Outcome outcome) {

@@ -162,6 +162,9 @@ class Lane {
   void Satisfy(Waiter& waiter, Waiter::Outcome outcome);
   void ArmWakeUp();
   void WakeLeader();
+  int64_t JobsWorthWaking(const Waiter& leader) const;
+  // A second waiter has come: from now on each finished job wakes the leader. False when one may have finished unheard.
+  bool EveryJobRingsTheBell();
   void RingBell();
   BoundRing& RingOf(const Slot& slot) const { return static_cast<BoundRing&>(*slot.ring); }
 
@@ -194,8 +197,8 @@ class Lane {
   const int wake_fd_;
   uint64_t wake_value_ = 0;
   bool wake_armed_ = false;
-  // Whether the leader is in the kernel, or on its way there, and has to be woken.
-  std::atomic<bool> sleeping_{false};
+  // While the leader is in the kernel, or on its way there: how many more finished jobs are worth waking it. Not positive otherwise.
+  std::atomic<int64_t> jobs_until_bell_{0};
 
   // Jobs made since the workers were last told, linked by `next`.
   FileJob* first_new_job_ = nullptr;

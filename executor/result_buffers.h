@@ -32,10 +32,8 @@ class ResultBuffers {
 
   // Empty when the memory is not to be had.
   PooledBuffer Acquire(size_t size) {
-    for (size_t i = 0; i < kArenas.size(); ++i) {
-      if (size > kArenas[i].more_than && size <= kArenas[i].buffer_size && !tried_[i]) [[unlikely]] {
-        Register(i);
-      }
+    if ((untried_ >> ResultBufferPool::ClassOf(size) & 1u) != 0) [[unlikely]] {
+      Register(ResultBufferPool::ClassOf(size));
     }
     return pool_->Acquire(size);
   }
@@ -45,22 +43,26 @@ class ResultBuffers {
 
  private:
   struct ArenaPlan {
-    size_t more_than;
     size_t buffer_size;
     size_t count;
   };
   // A batch of pages, and a batch of first buffers of ReadFile.
-  static constexpr std::array<ArenaPlan, 2> kArenas = {{{1024, 4096, 256}, {16384, 65536, 64}}};
+  static constexpr std::array<ArenaPlan, 2> kArenas = {{{4096, 256}, {65536, 64}}};
 
-  void Register(size_t i) {
-    tried_[i] = true;
-    const absl::Span<char> memory = pool_->AddArena(kArenas[i].buffer_size, kArenas[i].count, static_cast<int16_t>(i));
-    if (!memory.empty() && !kernel_.RegisterBuffer(static_cast<unsigned>(i), memory)) pool_->ForgetArena(static_cast<int16_t>(i));
+  void Register(unsigned size_class) {
+    untried_ &= ~(1u << size_class);
+    for (size_t i = 0; i < kArenas.size(); ++i) {
+      if (ResultBufferPool::ClassOf(kArenas[i].buffer_size) != size_class) continue;
+      const auto number = static_cast<int16_t>(i);
+      const absl::Span<char> memory = pool_->AddArena(kArenas[i].buffer_size, kArenas[i].count, number);
+      if (!memory.empty() && !kernel_.RegisterBuffer(static_cast<unsigned>(i), memory)) pool_->ForgetArena(number);
+    }
   }
 
   KernelRing& kernel_;
   ResultBufferPool* const pool_;
-  std::array<bool, kArenas.size()> tried_{};
+  // The classes whose arena has not been asked for yet, a bit each.
+  uint32_t untried_ = (1u << ResultBufferPool::kClasses) - 1;
 };
 
 }  // namespace agentos

@@ -32,17 +32,12 @@ void PooledBuffer::Release(BufferBlock* block) noexcept {
   FreeMemory(block);
 }
 
-PooledBuffer ResultBufferPool::Acquire(size_t size) {
-  const uint8_t size_class = ClassOf(size);
-  if (size_class == kUnpooled) return PooledBuffer(NewBlock(size, kUnpooled));
-
-  FreeList& list = free_[size_class];
-  if (list.head == nullptr) CollectReturned();
-  if (list.head == nullptr) return PooledBuffer(NewBlock(kClassSize[size_class], size_class));
-  BufferBlock* block = list.head;
-  list.head = block->next;
-  --list.count;
-  return PooledBuffer(block);
+PooledBuffer ResultBufferPool::AcquireAnew(size_t size, unsigned size_class) {
+  // Not kept for reuse, so it need not come back here to be freed.
+  if (size_class >= kClasses) return NewUnpooled(size);
+  CollectReturned();
+  if (free_[size_class].head != nullptr) return PooledBuffer(free_[size_class].Pop());
+  return PooledBuffer(NewBlock(SizeOf(size_class), size_class));
 }
 
 PooledBuffer ResultBufferPool::NewUnpooled(size_t size) { return PooledBuffer(AllocateBlock(size)); }
@@ -58,7 +53,7 @@ absl::Span<char> ResultBufferPool::AddArena(size_t buffer_size, size_t count, in
   void* memory = mmap(nullptr, bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
   if (memory == MAP_FAILED) return {};
   char* begin = static_cast<char*>(memory);
-  const uint8_t size_class = ClassOf(buffer_size);
+  const auto size_class = static_cast<uint8_t>(ClassOf(buffer_size));
   for (size_t i = count; i-- > 0;) {
     BufferBlock& block = blocks[i];
     block.data = begin + i * buffer_size;
@@ -117,11 +112,11 @@ BufferBlock* ResultBufferPool::AllocateBlock(size_t capacity) {
   return block;
 }
 
-BufferBlock* ResultBufferPool::NewBlock(size_t capacity, uint8_t size_class) {
+BufferBlock* ResultBufferPool::NewBlock(size_t capacity, unsigned size_class) {
   BufferBlock* block = AllocateBlock(capacity);
   if (block == nullptr) return nullptr;
   block->pool = this;
-  block->size_class = size_class;
+  block->size_class = static_cast<uint8_t>(size_class);
   ++allocated_;
   return block;
 }
@@ -151,10 +146,6 @@ void ResultBufferPool::KeepReturned() {
 }
 
 void ResultBufferPool::Keep(BufferBlock* block) {
-  if (block->size_class == kUnpooled) {
-    Free(block);
-    return;
-  }
   FreeList& list = free_[block->size_class];
   if (!block->in_arena && list.count * block->capacity >= kKeptBytesPerClass) {
     Free(block);

@@ -17,6 +17,7 @@
 
 #include <array>
 #include <atomic>
+#include <bit>
 #include <cstddef>
 #include <cstdint>
 #include <memory>
@@ -104,8 +105,22 @@ class ResultBufferPool {
   // The arena could not be registered: its buffers are like all others from now on. Before the first Acquire of its size.
   void ForgetArena(int16_t number);
 
+  // Which of the pool's sizes serves `size`; kClasses or more when none does.
+  static constexpr unsigned kClasses = 7;
+  static constexpr unsigned ClassOf(size_t size) {
+    // Each class is four times the one before: two more bits.
+    const unsigned width = static_cast<unsigned>(std::bit_width(size - (size > 0 ? 1 : 0)));
+    return width <= kSmallestBits ? 0 : (width - kSmallestBits + 1) / 2;
+  }
+
   // A buffer of at least `size` bytes with undefined content. Empty when the memory is not to be had.
-  PooledBuffer Acquire(size_t size);
+  PooledBuffer Acquire(size_t size) {
+    const unsigned size_class = ClassOf(size);
+    if (size_class < kClasses && free_[size_class].head != nullptr) [[likely]] {
+      return PooledBuffer(free_[size_class].Pop());
+    }
+    return AcquireAnew(size, size_class);
+  }
 
   // Takes back what was released meanwhile, so that the next Acquire hands out what is still warm in the cache. Once per batch:
   // Acquire by itself does it only when it has run out.
@@ -121,13 +136,18 @@ class ResultBufferPool {
 
  private:
   friend class PooledBuffer;
-  static constexpr size_t kClasses = 7;
-  static constexpr std::array<size_t, kClasses> kClassSize = {256, 1024, 4096, 16384, 65536, 262144, kLargestPooled};
-  static constexpr uint8_t kUnpooled = kClasses;
+  static constexpr unsigned kSmallestBits = 8;
+  static constexpr size_t SizeOf(unsigned size_class) { return size_t{1} << (kSmallestBits + 2 * size_class); }
 
   struct FreeList {
     ring_internal::BufferBlock* head = nullptr;
     size_t count = 0;
+
+    ring_internal::BufferBlock* Pop() {
+      ring_internal::BufferBlock* block = std::exchange(head, head->next);
+      --count;
+      return block;
+    }
   };
 
   struct Arena {
@@ -140,15 +160,11 @@ class ResultBufferPool {
 
   ResultBufferPool() = default;
   ~ResultBufferPool();
-  static uint8_t ClassOf(size_t size) {
-    uint8_t size_class = 0;
-    while (size_class < kClasses && kClassSize[size_class] < size) ++size_class;
-    return size_class;
-  }
 
+  PooledBuffer AcquireAnew(size_t size, unsigned size_class);
   // Belongs to no pool yet.
   static ring_internal::BufferBlock* AllocateBlock(size_t capacity);
-  ring_internal::BufferBlock* NewBlock(size_t capacity, uint8_t size_class);
+  ring_internal::BufferBlock* NewBlock(size_t capacity, unsigned size_class);
   void Free(ring_internal::BufferBlock* block);
   void Give(ring_internal::BufferBlock* block) noexcept;
   void KeepReturned();
@@ -165,6 +181,9 @@ class ResultBufferPool {
   // After Close: blocks still out. Releases that come before Close has added its count drive it below zero meanwhile.
   std::atomic<int64_t> outstanding_{0};
 };
+
+static_assert(ResultBufferPool::ClassOf(ResultBufferPool::kLargestPooled) == ResultBufferPool::kClasses - 1);
+static_assert(ResultBufferPool::ClassOf(ResultBufferPool::kLargestPooled + 1) == ResultBufferPool::kClasses);
 
 }  // namespace agentos
 
