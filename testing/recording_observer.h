@@ -1,0 +1,59 @@
+// An observer that remembers every word it heard, in order.
+//
+// Thread rule: any thread, as RingObserver asks; Events copies.
+// Lifetime: outlives the manager it is given to.
+//
+//   RecordingObserver observer;
+//   options.observer = &observer;
+//   EXPECT_EQ(observer.WordsFor(kPid, seq), "queued dispatched completed");
+
+#ifndef AGENTOS_TESTING_RECORDING_OBSERVER_H_
+#define AGENTOS_TESTING_RECORDING_OBSERVER_H_
+
+#include <cstdint>
+#include <mutex>
+#include <string>
+#include <vector>
+
+#include "agentos/ring/observer.h"
+#include "agentos/ring/operation.h"
+#include "agentos/ring/submission_entry.h"
+#include "agentos/ring/types.h"
+
+namespace agentos {
+
+struct ObservedEvent {
+  std::string word;
+  Pid pid = 0;
+  Seq seq = 0;
+  OperationKind kind = OperationKind::kNone;
+  // Of queued only.
+  uint64_t user_data = 0;
+  // Of completed and cancelled only.
+  ObservedResult result;
+};
+
+class RecordingObserver final : public RingObserver {
+ public:
+  void OnQueued(const SyscallSubmissionEntry& entry, Seq seq) override;
+  void OnDispatched(Pid pid, Seq seq, OperationKind kind) override;
+  void OnCompleted(Pid pid, Seq seq, OperationKind kind, const ObservedResult& result) override;
+  void OnCancelled(Pid pid, Seq seq, OperationKind kind, const ObservedResult& result) override;
+  void OnDropped(Pid pid, Seq seq, OperationKind kind) override;
+
+  std::vector<ObservedEvent> Events() const;
+  // The words for one entry, separated by blanks.
+  std::string WordsFor(Pid pid, Seq seq) const;
+  // The sequence numbers for which a process's ring said `word`, in order.
+  std::vector<Seq> SeqsOf(Pid pid, const std::string& word) const;
+
+ private:
+  void Add(ObservedEvent event);
+
+  mutable std::mutex mutex_;
+  std::vector<ObservedEvent> events_;
+};
+
+}  // namespace agentos
+
+#endif  // AGENTOS_TESTING_RECORDING_OBSERVER_H_
