@@ -164,7 +164,8 @@ void WriteGate::AwaitWriter() {
   while (holds_ && fcntl(file_.get(), F_GETLEASE) != F_UNLCK) std::this_thread::yield();
 }
 void WriteGate::Release() {
-  if (std::exchange(holds_, false)) EXPECT_EQ(fcntl(file_.get(), F_SETLEASE, F_UNLCK), 0) << std::strerror(errno);
+  if (!std::exchange(holds_, false)) return;
+  EXPECT_EQ(fcntl(file_.get(), F_SETLEASE, F_UNLCK), 0) << std::strerror(errno);
 }
 
 size_t ThreadCount() {
