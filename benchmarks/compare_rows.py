@@ -18,7 +18,18 @@ PROGRAMS = {
     "idle_rings_benchmark": ["idle_rings/"],
 }
 
+# Works whose contenders, a pool aside, use no thread but the caller's.
+SINGLE_THREADED = ["nop_", "cached_read_32/", "cached_read_1/", "reads_of_"]
+
 THREADINGS = ["any_thread", "one_thread"]
+
+
+def works_of(row):
+    return [name.split("/")[0] for name in row.names()]
+
+
+def is_single_threaded(name):
+    return any(name.startswith(prefix) for prefix in SINGLE_THREADED) and "pool" not in name
 
 
 @dataclasses.dataclass
@@ -33,8 +44,8 @@ class Row:
     # Shown beside it as ratios to the same base.
     peers: List[str] = dataclasses.field(default_factory=list)
 
-    def works(self):
-        return [name.split("/")[0] for name in [self.base, self.ours]]
+    def names(self):
+        return [self.base, self.ours]
 
 
 @dataclasses.dataclass
@@ -46,8 +57,8 @@ class MemoryRow:
     counter: str
     limit: float
 
-    def works(self):
-        return [self.ours.split("/")[0]]
+    def names(self):
+        return [self.ours]
 
 
 def _rows_of_work(label, work, limit, peers, variants):

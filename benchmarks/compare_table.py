@@ -5,13 +5,15 @@ Ratios are taken within a round, where both sides met the same state of the mach
 
 import statistics
 
-from compare_rows import MemoryRow
+from compare_rows import MemoryRow, is_single_threaded
 
 
 class Samples:
     """Nanoseconds per operation, counters and errors of each contender, one value per round."""
 
-    def __init__(self):
+    def __init__(self, cpu_time=False):
+        """With cpu_time: the calling thread's processor time, of the contenders that need no other thread."""
+        self._cpu_time = cpu_time
         self.times = {}
         self.counters = {}
         self.errors = {}
@@ -24,7 +26,11 @@ class Samples:
             if run.get("error_occurred"):
                 self.errors[name] = run.get("error_message", "failed")
                 continue
-            self.times.setdefault(name, []).append(1e9 / run["items_per_second"])
+            nanoseconds = 1e9 / run["items_per_second"]
+            if not self._cpu_time:
+                self.times.setdefault(name, []).append(nanoseconds)
+            elif is_single_threaded(name):
+                self.times.setdefault(name, []).append(nanoseconds * run["cpu_time"] / run["real_time"])
             for counter, value in run.items():
                 if counter.startswith("bytes_per_") and counter.endswith("_ring"):
                     self.counters.setdefault((name, counter), []).append(value)
