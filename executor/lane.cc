@@ -314,6 +314,7 @@ void Lane::Drive() {
     }
   }
   ++drive_;
+  if (owes_wake_up_) WakeLeader();
 }
 
 [[gnu::flatten]] size_t Lane::Collect() {
@@ -339,7 +340,7 @@ void Lane::OnResult(const KernelRing::Result& result) {
     if (MemberOf(result.user_data) == kWakeUpMember) {
       wake_armed_ = false;
       // The leader may not have reached the kernel yet and would then not see this wake-up any more: give it another one.
-      if (leader_ != nullptr && leader_->outcome != Waiter::Outcome::kWaiting) WakeLeader();
+      owes_wake_up_ |= leader_ != nullptr && leader_->outcome != Waiter::Outcome::kWaiting;
     }
     return;
   }
@@ -575,6 +576,7 @@ std::string Lane::Abandon(Slot& slot) {
 void Lane::Await(LaneLock& lock, Waiter& waiter, int64_t deadline_ns) {
   waiter.outcome = Waiter::Outcome::kWaiting;
   waiter.ring->waiters.PushBack(&waiter);
+  waiter.of_ring = true;
   waiters_.PushBack(&waiter);
   while (waiter.outcome == Waiter::Outcome::kWaiting) {
     if (!outbox_.empty()) {
@@ -597,7 +599,7 @@ void Lane::Await(LaneLock& lock, Waiter& waiter, int64_t deadline_ns) {
       lock.Sleep(waiter.wake_up, deadline_ns);
     }
   }
-  if (waiter.outcome != Waiter::Outcome::kRingGone) waiter.ring->waiters.Remove(&waiter);
+  if (waiter.of_ring) waiter.ring->waiters.Remove(&waiter);
   waiters_.Remove(&waiter);
   if (leader_ != nullptr) return;
   for (Waiter* next = waiters_.front(); next != nullptr; next = next->next_of_lane) {
@@ -614,6 +616,7 @@ void Lane::Lead(LaneLock& lock, Waiter& waiter, int64_t timeout_ns) {
   kernel_->Publish();
   ++counters_.kernel_entries;
   leader_ = &waiter;
+  leader_asleep_.store(true, std::memory_order_relaxed);
   // Before the look at what has finished: a job that it misses will see this.
   jobs_until_bell_.store(JobsWorthWaking(waiter), std::memory_order_seq_cst);
   if (finished_jobs_.load(std::memory_order_seq_cst) == nullptr && !kernel_->HasCqes()) {
@@ -623,6 +626,8 @@ void Lane::Lead(LaneLock& lock, Waiter& waiter, int64_t timeout_ns) {
       // The kernel is short of memory and did not even begin to wait: something that ends may change that.
       kernel_->Enter({.min_complete = 1, .timeout_ns = kPauseNs});
     }
+    // Before it has the lock again: whoever holds that need not wake it any more.
+    leader_asleep_.store(false, std::memory_order_relaxed);
     lock.Lock(*this);
   }
   jobs_until_bell_.store(0, std::memory_order_relaxed);
@@ -649,7 +654,7 @@ bool Lane::EveryJobRingsTheBell() {
 void Lane::Satisfy(Waiter& waiter, Waiter::Outcome outcome) {
   waiter.outcome = outcome;
   if (&waiter == leader_) {
-    WakeLeader();
+    owes_wake_up_ = true;
   } else {
     waiter.wake_up.notify_one();
   }
@@ -671,7 +676,13 @@ void Lane::ArmWakeUp() {
 }
 
 void Lane::WakeLeader() {
-  if (!wake_armed_) ArmWakeUp();
+  owes_wake_up_ = false;
+  if (leader_ == nullptr || !leader_asleep_.load(std::memory_order_relaxed)) return;
+  // The result of this very wake-up is not looked at here: it is for the leader to find.
+  if (!wake_armed_) {
+    ArmWakeUp();
+    Submit();
+  }
   RingBell();
 }
 
@@ -684,7 +695,11 @@ void Lane::RingBell() {
 void Lane::DismissWaiters(BoundRing& ring) {
   while (Waiter* waiter = ring.waiters.front()) {
     ring.waiters.Remove(waiter);
-    Satisfy(*waiter, Waiter::Outcome::kRingGone);
+    waiter->of_ring = false;
+    // One that was handed its completion, and has not woken yet, keeps it. One that was told of many would find them gone.
+    if (waiter->slot == nullptr && waiter->outcome != Waiter::Outcome::kTakenByAnother) {
+      Satisfy(*waiter, Waiter::Outcome::kRingGone);
+    }
   }
 }
 

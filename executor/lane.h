@@ -197,6 +197,10 @@ class Lane {
   const int wake_fd_;
   uint64_t wake_value_ = 0;
   bool wake_armed_ = false;
+  // The leader has what it waits for: the loop wakes it when it ends.
+  bool owes_wake_up_ = false;
+  // Whether the leader is in the kernel, or on its way there.
+  std::atomic<bool> leader_asleep_{false};
   // While the leader is in the kernel, or on its way there: how many more finished jobs are worth waking it. Not positive otherwise.
   std::atomic<int64_t> jobs_until_bell_{0};
 

@@ -38,7 +38,8 @@ struct Waiter {
   Slot* slot = nullptr;
   std::condition_variable wake_up;
 
-  // Membership among the ring's and the lane's waiters.
+  // Membership among the ring's and the lane's waiters. A ring that is destroyed lets its waiters go at once.
+  bool of_ring = false;
   Waiter* next_of_ring = nullptr;
   Waiter* prev_of_ring = nullptr;
   Waiter* next_of_lane = nullptr;
