@@ -145,6 +145,8 @@ std::string ReadAll(int fd, size_t size) {
 
 TempDir::TempDir() : path_(absl::StrCat(testing::TempDir(), "/agentos_XXXXXX")) {
   EXPECT_NE(mkdtemp(path_.data()), nullptr) << path_ << ": " << std::strerror(errno);
+  // The name by which /proc/self/fd shows what is in it.
+  path_ = std::filesystem::canonical(path_).string();
 }
 TempDir::~TempDir() {
   std::error_code ignored;
@@ -188,6 +190,19 @@ size_t FdsTo(absl::string_view name) {
     count += size >= 0 && absl::string_view(target, static_cast<size_t>(size)) == name ? 1 : 0;
   });
   return count;
+}
+
+pid_t ThisThread() { return gettid(); }
+
+void AwaitAsleep(pid_t thread) {
+  const std::string path = absl::StrCat("/proc/self/task/", thread, "/stat");
+  for (;;) {
+    // "tid (name) S ...": the state stands behind the last bracket, because a name may hold one.
+    const std::string stat = Slurp(path);
+    const size_t bracket = stat.rfind(')');
+    if (bracket == std::string::npos || stat.compare(bracket, 3, ") S") == 0) return;
+    std::this_thread::yield();
+  }
 }
 
 int ClosedFd() { return 1 << 20; }

@@ -13,6 +13,8 @@
 #ifndef AGENTOS_TESTING_TEST_SUPPORT_H_
 #define AGENTOS_TESTING_TEST_SUPPORT_H_
 
+#include <sys/types.h>
+
 #include <cstddef>
 #include <cstdint>
 #include <functional>
@@ -113,6 +115,10 @@ size_t OpenFds();
 size_t FdsTo(absl::string_view name);
 // How many threads the process has.
 size_t ThreadCount();
+
+// Returns once another thread of this process sleeps in the kernel, which is how a test knows that it waits.
+pid_t ThisThread();
+void AwaitAsleep(pid_t thread);
 
 // A number that no descriptor has.
 int ClosedFd();
