@@ -53,7 +53,7 @@ class SyscallCompletionStatus {
   // "ReadFile(/etc/shadow): Permission denied (EACCES)"; empty on success.
   std::string error_message() const;
 
-  // OK, the status that absl::ErrnoToStatus gives for the errno (EFBIG of ReadFile is ResourceExhausted), or Cancelled.
+  // OK, the status that absl::ErrnoToStatus gives for the errno (but EFBIG is ResourceExhausted: a limit to raise), or Cancelled.
   absl::Status ToStatus() const;
 
  private:
