@@ -1,6 +1,9 @@
 #include "agentos/manager/manager_fixture.h"
 
+#include <fcntl.h>
 #include <signal.h>
+#include <sys/socket.h>
+#include <unistd.h>
 
 #include <atomic>
 
@@ -21,6 +24,50 @@ SigpipeCounter::SigpipeCounter() {
 }
 SigpipeCounter::~SigpipeCounter() { sigaction(SIGPIPE, &sigpipe_before, nullptr); }
 int SigpipeCounter::count() const { return sigpipes.load(); }
+
+PendingEntries::PendingEntries()
+    : pipe_(MakePipe()),
+      nonblocking_(MakePipe(O_NONBLOCK)),
+      full_(MakeFullPipe()),
+      sockets_(MakeSocketPair(SOCK_STREAM)),
+      small_(MakeSocketPair(SOCK_STREAM)),
+      listener_(Listen(AF_INET, 8, 0, address_)),
+      names_({"Accept", "Recv", "Read", "Read behind another", "Read of a nonblocking pipe", "Write", "Send", "RecvFrom",
+              "IpcRecv"}) {
+  const std::string filler(4096, 'f');
+  for (ssize_t put; (put = send(small_.second.get(), filler.data(), filler.size(), MSG_DONTWAIT)) > 0;) {
+    filled_ += static_cast<size_t>(put);
+  }
+}
+
+std::vector<Entry> PendingEntries::Make(Pid pid) const {
+  std::vector<Entry> entries;
+  entries.push_back(Entry::Accept(pid, listener_.get(), 0));
+  entries.push_back(Entry::Recv(pid, sockets_.first.get(), 100, 0, 1));
+  entries.push_back(Entry::Read(pid, pipe_.first.get(), 2, kCurrentPosition, 2));
+  entries.push_back(Entry::Read(pid, pipe_.first.get(), 5000, kCurrentPosition, 3));
+  entries.push_back(Entry::Read(pid, nonblocking_.first.get(), 5000, kCurrentPosition, 4));
+  entries.push_back(Entry::Write(pid, full_.second.get(), Bytes("data"), kCurrentPosition, 5));
+  entries.push_back(Entry::Send(pid, small_.second.get(), Bytes("data"), 0, 6));
+  entries.push_back(Entry::RecvFrom(pid, sockets_.second.get(), 100, 0, 7));
+  entries.push_back(Entry::IpcRecv(pid, 100, 8));
+  return entries;
+}
+
+void PendingEntries::Satisfy() const {
+  for (int fd : {sockets_.first.get(), sockets_.second.get(), pipe_.second.get(), nonblocking_.second.get()}) {
+    EXPECT_EQ(write(fd, "data", 4), 4);
+  }
+  EXPECT_EQ(ReadAll(full_.first.get(), 4096).size(), 4096u);
+  EXPECT_EQ(ReadAll(small_.first.get(), filled_).size(), filled_);
+}
+
+testing::AssertionResult PendingEntries::IsResult(size_t index, const Done& done) const {
+  if (index == 0 || index == 5 || index == 6) return index == 0 ? Succeeded(done) : Succeeded(done, 4);
+  const absl::string_view expected = index == 2 ? "da" : index == 3 ? "ta" : "data";
+  if (done.result.data() == expected) return Succeeded(done);
+  return testing::AssertionFailure() << names_[index] << " gave \"" << done.result.data() << '"';
+}
 
 void ManagerTest::SetUp() {
   fds_before_ = OpenFds();

@@ -37,6 +37,33 @@ class SigpipeCounter {
   int count() const;
 };
 
+// Entries of every kind that stays under way by itself, and what they wait for.
+class PendingEntries {
+ public:
+  PendingEntries();
+
+  // In the order of Names. An Open of a FIFO and whole files are not among them.
+  std::vector<Entry> Make(Pid pid) const;
+  const std::vector<std::string>& names() const { return names_; }
+  // Gives each entry what it waits for.
+  void Satisfy() const;
+  // Whether `done` is what the entry at `index` gives when it has got what it waits for.
+  testing::AssertionResult IsResult(size_t index, const Done& done) const;
+
+  const std::string& address() const { return address_; }
+
+ private:
+  Pair pipe_;
+  Pair nonblocking_;
+  Pair full_;
+  Pair sockets_;
+  Pair small_;
+  std::string address_;
+  Fd listener_;
+  std::vector<std::string> names_;
+  size_t filled_ = 0;
+};
+
 class ManagerTest : public testing::TestWithParam<Threading> {
  protected:
   void SetUp() override;
