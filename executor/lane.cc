@@ -5,7 +5,6 @@
 
 #include <algorithm>
 #include <cerrno>
-#include <chrono>
 #include <ctime>
 #include <iterator>
 #include <limits>
@@ -20,15 +19,6 @@ namespace {
 
 // Bounded by what a token can name; every ring bounds its own share.
 constexpr size_t kMaxSlots = kNoSlotIndex - SlotTable::kSlotsPerChunk;
-
-// How long to leave a kernel alone that has no memory for submissions, before they are offered again.
-constexpr int64_t kPauseNs = 1'000'000;
-
-// Results that name no slot: that of the wake-up's read, and those nobody has to hear of.
-constexpr unsigned kWakeUpMember = 1;
-constexpr unsigned kIgnoredMember = 0;
-
-uint64_t InternalUserData(unsigned member) { return EncodeUserData({kNoSlotIndex, 0}, member); }
 
 bool MovesBytes(OperationKind kind) {
   switch (kind) {
@@ -46,12 +36,6 @@ bool MovesBytes(OperationKind kind) {
     default:
       return false;
   }
-}
-
-// Whose mailbox an IpcSend or IpcRecv works on.
-Pid MailboxOf(const SyscallSubmissionEntry& entry) {
-  const auto* send = std::get_if<operation::IpcSend>(&entry.operation());
-  return send == nullptr ? entry.pid() : send->target;
 }
 
 void RunFileJob(FileWorkers::Job* base) {
@@ -110,16 +94,6 @@ void LaneLock::Unlock() {
   }
 }
 
-void LaneLock::Sleep(std::condition_variable& condition, int64_t deadline_ns) {
-  std::unique_lock<std::mutex> held(lane_->mutex_, std::adopt_lock);
-  if (deadline_ns == std::numeric_limits<int64_t>::max()) {
-    condition.wait(held);
-  } else {
-    condition.wait_until(held, std::chrono::steady_clock::time_point(std::chrono::nanoseconds(deadline_ns)));
-  }
-  held.release();
-}
-
 absl::StatusOr<std::unique_ptr<Lane>> Lane::Create(const Options& options) {
   absl::StatusOr<std::unique_ptr<KernelRing>> kernel = KernelRing::Create(options.kernel);
   if (!kernel.ok()) return kernel.status();
@@ -140,9 +114,6 @@ Lane::Lane(const Options& options, std::unique_ptr<KernelRing> kernel, int wake_
 }
 
 Lane::~Lane() { close(wake_fd_); }
-
-// -------------------------------------------------------------------------------------------------------------------------------
-// Starting.
 
 // An entry passes through a dozen small functions, and their calls would be a third of what it costs: the three functions that
 // are entered once per batch take them in whole (gnu::flatten).
@@ -292,9 +263,6 @@ void Lane::AddNewJobs() {
     job = next;
   }
 }
-
-// -------------------------------------------------------------------------------------------------------------------------------
-// Ending.
 
 void Lane::Drive() {
   for (;;) {
@@ -507,218 +475,6 @@ void Lane::CompleteIpc(IpcDelivery delivery) {
   }
   Finish(*slot);
   Drive();
-}
-
-// -------------------------------------------------------------------------------------------------------------------------------
-// Cancelling.
-
-void Lane::RequestCancel(Slot& slot) {
-  slot.progress.cancel_requested = true;
-  now_ns_ = MonotonicNanos();
-  switch (slot.progress.place) {
-    case SlotPlace::kNowhere:
-      std::erase(ready_, &slot);
-      break;
-    case SlotPlace::kParked:
-      RingOf(slot).positions.Withdraw(slot, ready_);
-      break;
-    case SlotPlace::kKernel:
-      return CancelInKernel(slot);
-    case SlotPlace::kWorker:
-      if (!options_.workers->RemoveQueued(static_cast<FileJob*>(slot.job))) return;
-      delete static_cast<FileJob*>(std::exchange(slot.job, nullptr));
-      --jobs_under_way_;
-      break;
-    case SlotPlace::kMailbox:
-      if (!options_.exchange->Withdraw({this, slot.token()}, MailboxOf(slot.entry), outbox_)) return;
-      break;
-  }
-  slot.progress.cancelled = true;
-  Finish(slot);
-}
-
-size_t Lane::RequestCancelAll(BoundRing& ring) {
-  std::vector<Slot*> slots;
-  for (Slot* slot = ring.queued().front(); slot != nullptr; slot = slot->next) slots.push_back(slot);
-  for (Slot* slot = ring.in_flight().front(); slot != nullptr; slot = slot->next) slots.push_back(slot);
-  for (Slot* slot : slots) RequestCancel(*slot);
-  return slots.size();
-}
-
-void Lane::CancelInKernel(Slot& slot) {
-  // Of a chain, whichever member has been started; the kernel answers ENOENT for the others.
-  const unsigned members = slot.entry.kind() == OperationKind::kReadFile ? kMaxStepEntries - 1 : 1;
-  for (unsigned member = 0; member < members; ++member) {
-    io_uring_sqe* sqe = kernel_->NextSqe();
-    if (sqe == nullptr) {
-      Submit();
-      sqe = kernel_->NextSqe();
-    }
-    if (sqe == nullptr) return;
-    sqe->opcode = IORING_OP_ASYNC_CANCEL;
-    sqe->fd = -1;
-    sqe->addr = EncodeUserData(slot.token(), member);
-    sqe->user_data = InternalUserData(kIgnoredMember);
-  }
-}
-
-std::string Lane::Abandon(Slot& slot) {
-  const int fd = FdOf(slot.entry.operation());
-  std::string name = absl::StrCat(OperationName(slot.entry.kind()), fd >= 0 ? absl::StrCat("(fd ", fd, ")") : "", ", ",
-                                  (MonotonicNanos() - slot.accepted_ns) / 1'000'000, " ms old");
-  slot.ring->Abandon(&slot);
-  return name;
-}
-
-// -------------------------------------------------------------------------------------------------------------------------------
-// Waiting.
-
-void Lane::Await(LaneLock& lock, Waiter& waiter, int64_t deadline_ns) {
-  waiter.outcome = Waiter::Outcome::kWaiting;
-  waiter.ring->waiters.PushBack(&waiter);
-  waiter.of_ring = true;
-  waiters_.PushBack(&waiter);
-  while (waiter.outcome == Waiter::Outcome::kWaiting) {
-    if (!outbox_.empty()) {
-      lock.Unlock();
-      lock.Lock(*this);
-      continue;
-    }
-    const bool for_ever = deadline_ns == std::numeric_limits<int64_t>::max();
-    const int64_t left = for_ever ? -1 : deadline_ns - MonotonicNanos();
-    if (!for_ever && left <= 0) break;
-    if (leader_ == nullptr) {
-      Lead(lock, waiter, left);
-    } else if (kernel_->Unsubmitted() > 0) {
-      // The leader is in the kernel already and does not take them along.
-      Drive();
-      if (kernel_->Unsubmitted() > 0) lock.Sleep(waiter.wake_up, std::min(deadline_ns, MonotonicNanos() + kPauseNs));
-    } else if (!EveryJobRingsTheBell()) {
-      Drive();
-    } else {
-      lock.Sleep(waiter.wake_up, deadline_ns);
-    }
-  }
-  if (waiter.of_ring) waiter.ring->waiters.Remove(&waiter);
-  waiters_.Remove(&waiter);
-  if (leader_ != nullptr) return;
-  for (Waiter* next = waiters_.front(); next != nullptr; next = next->next_of_lane) {
-    if (next->outcome != Waiter::Outcome::kWaiting) continue;
-    next->wake_up.notify_one();
-    return;
-  }
-}
-
-void Lane::Lead(LaneLock& lock, Waiter& waiter, int64_t timeout_ns) {
-  // Without other threads only a worker's result can come from elsewhere.
-  if (!wake_armed_ && (!options_.one_thread || jobs_under_way_ > 0)) ArmWakeUp();
-  const unsigned submit = kernel_->Unsubmitted();
-  kernel_->Publish();
-  ++counters_.kernel_entries;
-  leader_ = &waiter;
-  leader_asleep_.store(true, std::memory_order_relaxed);
-  // Before the look at what has finished: a job that it misses will see this.
-  jobs_until_bell_.store(JobsWorthWaking(waiter), std::memory_order_seq_cst);
-  if (finished_jobs_.load(std::memory_order_seq_cst) == nullptr && !kernel_->HasCqes()) {
-    lock.Unlock();
-    const int taken = kernel_->Enter({.submit = submit, .min_complete = 1, .timeout_ns = timeout_ns});
-    if (submit > 0 && (taken == -EAGAIN || taken == -EBUSY || taken == -ENOMEM)) {
-      // The kernel is short of memory and did not even begin to wait: something that ends may change that.
-      kernel_->Enter({.min_complete = 1, .timeout_ns = kPauseNs});
-    }
-    // Before it has the lock again: whoever holds that need not wake it any more.
-    leader_asleep_.store(false, std::memory_order_relaxed);
-    lock.Lock(*this);
-  }
-  jobs_until_bell_.store(0, std::memory_order_relaxed);
-  leader_ = nullptr;
-  Drive();
-}
-
-int64_t Lane::JobsWorthWaking(const Waiter& leader) const {
-  // Waking a thread costs as much as reading ten files. Only a leader that waits alone, for many, and with nothing left to start can do
-  // without each single one.
-  const bool alone = waiters_.front()->next_of_lane == nullptr;
-  if (!alone || leader.what != Waiter::For::kCount || !leader.ring->queued().empty()) return 1;
-  const size_t missing = leader.count - std::min(leader.count, leader.ring->completed().size());
-  return static_cast<int64_t>(std::max<size_t>(1, std::min(missing, jobs_under_way_)));
-}
-
-bool Lane::EveryJobRingsTheBell() {
-  if (jobs_until_bell_.load(std::memory_order_seq_cst) <= 1) return true;
-  jobs_until_bell_.store(1, std::memory_order_seq_cst);
-  // What has finished before the store may have been counted towards the larger number.
-  return finished_jobs_.load(std::memory_order_seq_cst) == nullptr;
-}
-
-void Lane::Satisfy(Waiter& waiter, Waiter::Outcome outcome) {
-  waiter.outcome = outcome;
-  if (&waiter == leader_) {
-    owes_wake_up_ = true;
-  } else {
-    waiter.wake_up.notify_one();
-  }
-}
-
-void Lane::ArmWakeUp() {
-  io_uring_sqe* sqe = kernel_->NextSqe();
-  if (sqe == nullptr) {
-    Submit();
-    sqe = kernel_->NextSqe();
-  }
-  if (sqe == nullptr) return;
-  sqe->opcode = IORING_OP_READ;
-  sqe->fd = wake_fd_;
-  sqe->addr = reinterpret_cast<uintptr_t>(&wake_value_);
-  sqe->len = sizeof(wake_value_);
-  sqe->user_data = InternalUserData(kWakeUpMember);
-  wake_armed_ = true;
-}
-
-void Lane::WakeLeader() {
-  owes_wake_up_ = false;
-  if (leader_ == nullptr || !leader_asleep_.load(std::memory_order_relaxed)) return;
-  // The result of this very wake-up is not looked at here: it is for the leader to find.
-  if (!wake_armed_) {
-    ArmWakeUp();
-    Submit();
-  }
-  RingBell();
-}
-
-void Lane::RingBell() {
-  const uint64_t one = 1;
-  // It fails only when the counter is about to overflow, and then the bell is ringing anyway.
-  [[maybe_unused]] const ssize_t written = write(wake_fd_, &one, sizeof(one));
-}
-
-void Lane::DismissWaiters(BoundRing& ring) {
-  while (Waiter* waiter = ring.waiters.front()) {
-    ring.waiters.Remove(waiter);
-    waiter->of_ring = false;
-    // One that was handed its completion, and has not woken yet, keeps it. One that was told of many would find them gone.
-    if (waiter->slot == nullptr && waiter->outcome != Waiter::Outcome::kTakenByAnother) {
-      Satisfy(*waiter, Waiter::Outcome::kRingGone);
-    }
-  }
-}
-
-void Lane::Forget(BoundRing& ring) {
-  std::erase(wants_start_, &ring);
-  ring.wants_start = false;
-}
-
-bool Lane::Close() {
-  if (slots_.live() > 0 || jobs_under_way_ > 0) return false;
-  constexpr int64_t kPatienceNs = 1'000'000'000;
-  const int64_t deadline_ns = MonotonicNanos() + kPatienceNs;
-  if (wake_armed_) RingBell();
-  while (wake_armed_ && MonotonicNanos() < deadline_ns) {
-    kernel_->Publish();
-    kernel_->Enter({.submit = kernel_->Unsubmitted(), .min_complete = 1, .timeout_ns = deadline_ns - MonotonicNanos()});
-    Collect();
-  }
-  return !wake_armed_;
 }
 
 }  // namespace agentos

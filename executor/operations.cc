@@ -115,7 +115,7 @@ void CallOff(Slot& slot, io_uring_sqe& sqe) {
   // The entry is taken already: let it do nothing, and let its result find no slot.
   sqe = io_uring_sqe{};
   sqe.opcode = IORING_OP_NOP;
-  sqe.user_data = EncodeUserData({kNoSlotIndex, 0}, 0);
+  sqe.user_data = InternalUserData(kIgnoredMember);
   slot.progress.outstanding = 0;
 }
 

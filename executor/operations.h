@@ -54,6 +54,10 @@ inline constexpr uint32_t kNoSlotIndex = (1u << kSlotIndexBits) - 1;
 inline uint64_t EncodeUserData(SlotToken token, unsigned member) {
   return (uint64_t{token.generation} << 32) | (uint64_t{token.index} << 8) | member;
 }
+// Results that name no slot: those nobody has to hear of, and that of the read which wakes a lane's leader.
+inline constexpr unsigned kIgnoredMember = 0;
+inline constexpr unsigned kWakeUpMember = 1;
+inline uint64_t InternalUserData(unsigned member) { return EncodeUserData({kNoSlotIndex, 0}, member); }
 inline SlotToken TokenOf(uint64_t user_data) {
   return {static_cast<uint32_t>(user_data >> 8) & kNoSlotIndex, static_cast<uint32_t>(user_data >> 32)};
 }
