@@ -38,6 +38,8 @@ class ResultBuffers {
     return pool_->Acquire(size);
   }
 
+  ResultBufferPool& pool() { return *pool_; }
+
   // Once per batch, before its first Acquire.
   void CollectReturned() { pool_->CollectReturned(); }
 

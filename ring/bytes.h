@@ -94,6 +94,12 @@ class Bytes {
     return text;
   }
 
+  // As Clear; a buffer of `owner`'s pool goes back the short way. Only the pool's owner may call it.
+  void ReturnTo(ResultBufferPool& owner) noexcept {
+    if (kind_ == Kind::kPooled) pooled_.buffer.ReturnTo(owner);
+    Clear();
+  }
+
   // Gives up what it holds.
   void Clear() noexcept {
     if (kind_ == Kind::kEmpty) return;

@@ -24,6 +24,7 @@
 #include "absl/strings/string_view.h"
 #include "agentos/ring/bytes.h"
 #include "agentos/ring/operation.h"
+#include "agentos/ring/result_buffer_pool.h"
 #include "agentos/ring/types.h"
 
 namespace agentos {
@@ -73,6 +74,9 @@ class SyscallResult {
   // `peer_address` may be null: there is none.
   SyscallResult(int64_t value, Bytes data, std::unique_ptr<std::string> peer_address) noexcept
       : value_(value), data_(std::move(data)), peer_address_(std::move(peer_address)) {}
+
+  // Lets the data go; a buffer of `owner`'s pool goes back the short way. Only the pool's owner may call it.
+  void ReturnDataTo(ResultBufferPool& owner) noexcept { data_.ReturnTo(owner); }
 
   // Takes the parts over in place.
   void Set(int64_t value, Bytes& data, std::unique_ptr<std::string>& peer_address) noexcept {

@@ -70,6 +70,9 @@ class PooledBuffer {
   // The number of the arena that it is part of, -1 when of none.
   int arena() const { return block_ == nullptr ? -1 : block_->arena; }
 
+  // As Reset, without the detour that a release by any thread takes: for the owner of `owner`, in whose pool the buffer often is.
+  void ReturnTo(ResultBufferPool& owner) noexcept;
+
   // Gives the buffer back now.
   void Reset() noexcept {
     if (block_ != nullptr) Release(std::exchange(block_, nullptr));
@@ -181,6 +184,14 @@ class ResultBufferPool {
   // After Close: blocks still out. Releases that come before Close has added its count drive it below zero meanwhile.
   std::atomic<int64_t> outstanding_{0};
 };
+
+inline void PooledBuffer::ReturnTo(ResultBufferPool& owner) noexcept {
+  if (block_ != nullptr && block_->pool == &owner) {
+    owner.Keep(std::exchange(block_, nullptr));
+  } else {
+    Reset();
+  }
+}
 
 static_assert(ResultBufferPool::ClassOf(ResultBufferPool::kLargestPooled) == ResultBufferPool::kClasses - 1);
 static_assert(ResultBufferPool::ClassOf(ResultBufferPool::kLargestPooled + 1) == ResultBufferPool::kClasses);
