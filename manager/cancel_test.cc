@@ -209,13 +209,17 @@ TEST_P(ThreadCancelTest, P9AWaiterHearsThatItsEntryWasCancelledByAnotherThread) 
     const Seq one = Submit(Entry::Recv(kPid, sockets.first.get(), 10, 0, 0));
     const Seq two = Submit(Entry::Recv(kPid, sockets.second.get(), 10, 0, 0));
     std::latch started(2);
-    const auto wait_for = [&](Seq seq) {
+    pid_t sleepers[2];
+    const auto wait_for = [&](int index, Seq seq) {
+      sleepers[index] = ThisThread();
       started.count_down();
       EXPECT_TRUE(WasCancelled(Wait(seq)));
     };
-    std::thread first(wait_for, one);
-    std::thread second(wait_for, two);
+    std::thread first(wait_for, 0, one);
+    std::thread second(wait_for, 1, two);
     started.wait();
+    // In every other round it is left to chance how far they have come.
+    for (int i = 0; i < 2 && round % 2 == 0; ++i) AwaitAsleep(sleepers[i]);
     EXPECT_TRUE(manager().Cancel(kPid, two).ok());
     EXPECT_TRUE(manager().Cancel(kPid, one).ok());
     first.join();

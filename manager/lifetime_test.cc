@@ -166,22 +166,24 @@ TEST_P(LifetimeTest, P11FdsThatNobodyReapedAreClosed) {
 }
 
 TEST_P(LifetimeTest, P11WhatCannotBeStoppedInTimeIsNamedAndItsPidIsFreeAllTheSame) {
-  Spill(Path("gated"), "old");
-  WriteGate gate(Path("gated"));
-  if (!gate.holds()) GTEST_SKIP() << "this file system has no leases, which keep an open waiting";
   for (absl::Duration timeout : {absl::ZeroDuration(), absl::Milliseconds(1)}) {
+    const std::string path = Path(absl::StrCat("gated", absl::ToInt64Milliseconds(timeout)));
+    Spill(path, "old");
+    WriteGate gate(path);
+    if (!gate.holds()) GTEST_SKIP() << "this file system has no leases, which keep an open waiting";
     ASSERT_TRUE(manager().CreateRing(kPid, WithTimeout(timeout)).ok());
-    Submit(Entry::WriteFile(kPid, Path("gated"), Bytes("new"), 0));
+    Submit(Entry::WriteFile(kPid, path, Bytes("new"), 0));
     gate.AwaitWriter();
     const absl::Status status = manager().DestroyRing(kPid);
     EXPECT_TRUE(Refused(status, absl::StatusCode::kDeadlineExceeded, {absl::StrCat("pid ", kPid), "WriteFile", "ms"}));
     EXPECT_FALSE(manager().HasRing(kPid));
     EXPECT_EQ(Submit(Entry::Nop(kPid, 0)), 1u);
     EXPECT_TRUE(manager().DestroyRing(kPid).ok());
+    gate.Release();
   }
-  gate.Release();
   manager_.reset();
-  EXPECT_EQ(Slurp(Path("gated")), "new");
+  EXPECT_EQ(Slurp(Path("gated0")), "new");
+  EXPECT_EQ(Slurp(Path("gated1")), "new");
 }
 
 TEST_P(LifetimeTest, P11TheManagersDestructorEndsWhatIsPendingInEveryRing) {
@@ -223,8 +225,13 @@ TEST_P(ThreadLifetimeTest, P11AWaiterWhoseRingIsDestroyedIsToldAndLeavesNothingB
     const Seq first = Submit(Entry::Recv(kPid, sockets.first.get(), 10, 0, 0));
     const Seq second = Submit(Entry::Recv(kPid, sockets.second.get(), 10, 0, 0));
     std::latch started(3);
-    const auto wait_for = [&](Seq seq) {
+    pid_t sleepers[3];
+    const auto start = [&](int index) {
+      sleepers[index] = ThisThread();
       started.count_down();
+    };
+    const auto wait_for = [&](int index, Seq seq) {
+      start(index);
       const absl::StatusOr<Done> done = manager().WaitCompletion(kPid, seq);
       if (done.ok()) {
         EXPECT_TRUE(WasCancelled(*done));
@@ -232,14 +239,16 @@ TEST_P(ThreadLifetimeTest, P11AWaiterWhoseRingIsDestroyedIsToldAndLeavesNothingB
         EXPECT_TRUE(absl::IsFailedPrecondition(done.status()) || absl::IsNotFound(done.status())) << done.status();
       }
     };
-    std::thread one([&] { wait_for(first); });
-    std::thread two([&] { wait_for(second); });
+    std::thread one([&] { wait_for(0, first); });
+    std::thread two([&] { wait_for(1, second); });
     std::thread both([&] {
-      started.count_down();
+      start(2);
       const absl::StatusOr<std::vector<Done>> done = manager().WaitCompletions(kPid, 3, 3, absl::Seconds(30));
       EXPECT_TRUE(absl::IsFailedPrecondition(done.status()) || absl::IsNotFound(done.status())) << done.status();
     });
     started.wait();
+    // In every other round it is left to chance how far they have come.
+    for (int i = 0; i < 3 && round % 2 == 0; ++i) AwaitAsleep(sleepers[i]);
     EXPECT_TRUE(manager().DestroyRing(kPid).ok());
     one.join();
     two.join();
