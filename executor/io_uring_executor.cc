@@ -249,8 +249,11 @@ absl::StatusOr<size_t> IoUringExecutor::SubmitAndWait(BoundRing& ring, Pid pid, 
   if (min > ring.options().cq_size) return MoreThanHeld(ring, min);
   Lane& lane = *lock.lane();
   if (absl::Status accepted = lane.Accept(ring, entries, seqs); !accepted.ok()) return accepted;
-  // The kernel waits and submits in one go unless something has to be started elsewhere first.
-  if (ring.completed().size() >= min || lane.MustDriveFirst()) lane.Drive();
+  if (ring.completed().size() < min && lane.MaySubmitAndWait()) {
+    lane.SubmitAndWaitForAny(deadline_ns);
+  } else {
+    lane.Drive();
+  }
   absl::StatusOr<size_t> there = AwaitInRing(lock, ring, min, deadline_ns);
   if (!there.ok()) return there;
   return lane.DeliverOldest(ring, out);

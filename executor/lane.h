@@ -88,9 +88,14 @@ class Lane {
   // The loop: starts what may start, submits, collects results, places completions, until there is nothing left to do now.
   void Drive();
 
-  // Whether a wait must not come before the next run of the loop: something has to be told to the workers or judged by its
-  // timing.
-  bool MustDriveFirst() const { return first_new_job_ != nullptr || reads_under_way_ > 0 || !ready_.empty(); }
+  // Whether submitting and waiting may be one kernel entry: one thread has the lane to itself, and everything that is under way is
+  // with the kernel.
+  bool MaySubmitAndWait() const {
+    return options_.one_thread && first_new_job_ == nullptr && jobs_under_way_ == 0 && reads_under_way_ == 0 && ready_.empty() &&
+           outbox_.empty();
+  }
+  // That one kernel entry, and the loop after it. Precondition: MaySubmitAndWait.
+  void SubmitAndWaitForAny(int64_t deadline_ns);
 
   // Waits until `waiter` has an outcome or the clock has reached `deadline_ns`. Releases the lock meanwhile.
   void Await(class LaneLock& lock, Waiter& waiter, int64_t deadline_ns);

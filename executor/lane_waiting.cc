@@ -65,6 +65,17 @@ void Lane::Await(LaneLock& lock, Waiter& waiter, int64_t deadline_ns) {
   }
 }
 
+void Lane::SubmitAndWaitForAny(int64_t deadline_ns) {
+  const bool for_ever = deadline_ns == std::numeric_limits<int64_t>::max();
+  const unsigned submit = kernel_->Unsubmitted();
+  kernel_->Publish();
+  ++counters_.kernel_entries;
+  // now_ns_ is the moment of acceptance, an instant ago.
+  kernel_->Enter(
+      {.submit = submit, .min_complete = 1, .timeout_ns = for_ever ? int64_t{-1} : std::max<int64_t>(0, deadline_ns - now_ns_)});
+  Drive();
+}
+
 void Lane::Lead(LaneLock& lock, Waiter& waiter, int64_t timeout_ns) {
   // Without other threads only a worker's result can come from elsewhere.
   if (!wake_armed_ && (!options_.one_thread || jobs_under_way_ > 0)) ArmWakeUp();
