@@ -97,7 +97,14 @@ BoundRing* IoUringExecutor::MakeRing(Pid pid, const RingOptions& options) {
       free_rings_.pop_back();
     }
   }
-  LaneLock lock(*ring->lane.load(std::memory_order_acquire));
+  // Somebody with an old look-up may be moving it to his own lane meanwhile.
+  LaneLock lock;
+  for (;;) {
+    Lane* lane = ring->lane.load(std::memory_order_acquire);
+    lock.Lock(*lane);
+    if (ring->lane.load(std::memory_order_relaxed) == lane) break;
+    lock.Unlock();
+  }
   ring->Reset(pid, options, options_.observer);
   // An abandoned entry of the former owner may have held a position.
   ring->positions = PositionOrder();

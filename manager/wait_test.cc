@@ -507,6 +507,29 @@ TEST_F(P5WaitByThreads, WorkersAndManyWaiters) {
   for (std::thread& thread : threads) thread.join();
 }
 
+// The leader sleeps until as many files are finished as it waits for; whoever joins it may wait for the first of them.
+TEST_F(P5WaitByThreads, AFinishedFileIsHeardThoughTheLeaderWaitsForMore) {
+  TempDir dir;
+  for (const char* name : {"first", "second", "mine"}) Spill(dir.Path(name), "old");
+  TestManager manager(IoUringManagerOptions{.kernel_rings = 1, .file_workers = 4});
+  WriteGate first(dir.Path("first"));
+  WriteGate second(dir.Path("second"));
+  WriteGate mine(dir.Path("mine"));
+  if (!first.holds()) GTEST_SKIP() << "no leases on this file system";
+  manager.Submit(Entry::WriteFile(kPid, dir.Path("first"), "new", 0));
+  manager.Submit(Entry::WriteFile(kPid, dir.Path("second"), "new", 0));
+  const Seq seq = manager.Submit(Entry::WriteFile(8, dir.Path("mine"), "new", 0));
+  Sleeper leader([&] { EXPECT_TRUE(manager->WaitCompletions(kPid, 2, 2, absl::InfiniteDuration()).ok()); });
+  leader.AwaitAsleep();
+  Sleeper joined([&] { EXPECT_TRUE(Succeeded(manager.Wait(8, seq), 3)); });
+  joined.AwaitAsleep();
+  mine.Release();
+  joined.Join();
+  EXPECT_EQ(manager->Stats().pending, 2u);
+  first.Release();
+  second.Release();
+}
+
 TEST_P(P6Order, ReapingIsInOrderOfCompletion) {
   TestManager manager(GetParam());
   Gates gates(6);
