@@ -198,7 +198,7 @@ not followed. DIRECTORY is this repository's sources by default (without .git an
 
   --output=FILE    where the result file goes          (default: summary.txt in a new temporary directory)
   --batch=N        entries submitted at a time, 1-)",
-      kDefaultSubmissionQueueSize, "   (default: ", defaults.batch, R"()
+      kDefaultSubmissionQueueSize, "  (default: ", defaults.batch, R"()
   --timeout=S      seconds until a wait is given up    (default: )",
       absl::ToInt64Seconds(defaults.timeout), R"()
   --max-file=MIB   larger files are errors             (default: )",

@@ -94,8 +94,8 @@ absl::Status CheckBooks(const std::vector<const Process*>& processes, const IoUr
                                             stats.total_completions, " completions, the processes ", sum.submissions, " and ",
                                             sum.completions));
   }
-  if (stats.pending != 0) return absl::InternalError(absl::StrCat(stats.pending, " entries are still under way"));
-  if (stats.dropped != 0) return absl::InternalError(absl::StrCat(stats.dropped, " completions were dropped"));
+  if (stats.pending != 0) return absl::InternalError(absl::StrCat("entries still under way: ", stats.pending));
+  if (stats.dropped != 0) return absl::InternalError(absl::StrCat("completions dropped: ", stats.dropped));
   return absl::OkStatus();
 }
 
