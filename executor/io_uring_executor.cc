@@ -102,7 +102,7 @@ BoundRing* IoUringExecutor::MakeRing(Pid pid, const RingOptions& options) {
   for (;;) {
     Lane* lane = ring->lane.load(std::memory_order_acquire);
     lock.Lock(*lane);
-    if (ring->lane.load(std::memory_order_relaxed) == lane) break;
+    if (ring->lane.load(std::memory_order_acquire) == lane) break;
     lock.Unlock();
   }
   ring->Reset(pid, options, options_.observer);
@@ -127,7 +127,7 @@ absl::Status IoUringExecutor::LockRing(LaneLock& lock, BoundRing& ring, Pid pid,
   for (;;) {
     Lane* lane = ring.lane.load(std::memory_order_acquire);
     lock.Lock(*lane);
-    if (ring.lane.load(std::memory_order_relaxed) == lane) {
+    if (ring.lane.load(std::memory_order_acquire) == lane) {
       if (!may_move || !ring.idle() || !ring.waiters.empty()) break;
       Lane* here = LaneOfThisProcessor();
       if (here == lane) break;
