@@ -5,6 +5,7 @@
 
 #include <algorithm>
 #include <cerrno>
+#include <chrono>
 #include <cstring>
 #include <string>
 #include <thread>
@@ -67,13 +68,32 @@ absl::StatusOr<std::unique_ptr<KernelRing>> KernelRing::Create(const Options& op
   auto uring = std::make_unique<Uring>();
   int error = 0;
   unsigned used = 0;
-  for (unsigned flags : attempts) {
+  // Locked memory is counted per user, and the kernel gives that of closed rings back late, after 8 to 18 ms here (RLIMIT_MEMLOCK): wait
+  // a moment, then take a smaller ring rather than none. More results than it holds are kept by the kernel.
+  constexpr unsigned kFewestEntries = 32;
+  constexpr auto kPause = std::chrono::milliseconds(5);
+  int pauses = 20;
+  unsigned entries = options.entries;
+  unsigned completion_entries = std::max(options.completion_entries, options.entries);
+  for (size_t attempt = 0; attempt < attempts.size();) {
     io_uring_params params{};
-    params.flags = flags | IORING_SETUP_CQSIZE | IORING_SETUP_CLAMP;
-    params.cq_entries = std::max(options.completion_entries, options.entries);
-    error = -io_uring_queue_init_params(options.entries, &uring->ring, &params);
-    used = flags;
-    if (error != EINVAL) break;
+    params.flags = attempts[attempt] | IORING_SETUP_CQSIZE | IORING_SETUP_CLAMP;
+    params.cq_entries = completion_entries;
+    error = -io_uring_queue_init_params(entries, &uring->ring, &params);
+    used = attempts[attempt];
+    if (error == EINVAL) {
+      ++attempt;
+    } else if (error == ENOMEM && pauses > 0) {
+      --pauses;
+      std::this_thread::sleep_for(kPause);
+    } else if (error == ENOMEM && completion_entries > 2 * entries) {
+      completion_entries /= 2;
+    } else if (error == ENOMEM && entries > kFewestEntries) {
+      entries /= 2;
+      completion_entries = 2 * entries;
+    } else {
+      break;
+    }
   }
   if (error != 0) {
     return absl::Status(absl::ErrnoToStatusCode(error), absl::StrCat("io_uring_setup: ", Explain(error)));
