@@ -1,6 +1,9 @@
 #include <fcntl.h>
 #include <linux/fs.h>
+#include <linux/openat2.h>
 #include <sys/stat.h>
+#include <sys/syscall.h>
+#include <unistd.h>
 
 #include <cerrno>
 
@@ -72,6 +75,7 @@ StepResult FillOpen(OperationContext& /*context*/, Slot& slot, io_uring_sqe& sqe
   sqe.addr = AddressOf(op.path.c_str());
   sqe.len = op.mode;
   sqe.open_flags = static_cast<uint32_t>(op.flags | O_CLOEXEC);
+  if (slot.progress.phase == kPhaseSlowOpen) sqe.flags |= IOSQE_ASYNC;
   return StepResult::kWaiting;
 }
 
@@ -91,3 +95,29 @@ StepResult FillFsync(OperationContext& /*context*/, Slot& slot, io_uring_sqe& sq
 }
 
 }  // namespace agentos::executor_internal
+
+namespace agentos {
+
+bool OpenMayWait(const operation::Open& op) {
+  // Those that never wait, and those that make a file of their own.
+  constexpr int kNoQuestion = O_NONBLOCK | O_TMPFILE | O_DIRECTORY | O_PATH;
+  if ((op.flags & kNoQuestion) != 0 || (op.flags & (O_CREAT | O_EXCL)) == (O_CREAT | O_EXCL)) return false;
+  open_how how = {};
+  how.flags = static_cast<uint64_t>(O_PATH | O_CLOEXEC | (op.flags & O_NOFOLLOW));
+  how.resolve = RESOLVE_CACHED;
+  const auto fd = static_cast<int>(syscall(SYS_openat2, AT_FDCWD, op.path.c_str(), &how, sizeof(how)));
+  // EAGAIN: not in memory. Others are errors that the open itself will meet, unless it is the question that is not possible.
+  if (fd < 0) return errno == ENOSYS || errno == EPERM || errno == EINVAL || errno == EMFILE || errno == ENFILE;
+  struct stat status;
+  const bool may_wait = fstat(fd, &status) != 0 || !(S_ISREG(status.st_mode) || S_ISDIR(status.st_mode));
+  close(fd);
+  return may_wait;
+}
+
+void MakeSlowOpen(Slot& slot) { slot.progress.phase = executor_internal::kPhaseSlowOpen; }
+
+bool IsSlowOpen(const Slot& slot) {
+  return slot.entry.kind() == OperationKind::kOpen && slot.progress.phase == executor_internal::kPhaseSlowOpen;
+}
+
+}  // namespace agentos

@@ -76,6 +76,10 @@ absl::StatusOr<std::unique_ptr<IoUringExecutor>> IoUringExecutor::Create(const O
     // Fewer than wished for is slower for many threads, and still right.
     break;
   }
+  std::vector<int> own_fds;
+  for (const std::unique_ptr<Lane>& lane : lanes) own_fds.insert(own_fds.end(), {lane->kernel().fd(), lane->wake_fd()});
+  std::sort(own_fds.begin(), own_fds.end());
+  for (const std::unique_ptr<Lane>& lane : lanes) lane->ProtectFds(own_fds);
   return std::unique_ptr<IoUringExecutor>(new IoUringExecutor(options, std::move(workers), std::move(lanes)));
 }
 

@@ -112,6 +112,11 @@ absl::StatusOr<std::unique_ptr<KernelRing>> KernelRing::Create(const Options& op
   // Entries are used in the order of their places, so the index array is written once and for all.
   for (unsigned i = 0; i < ring->sq.ring_entries; ++i) ring->sq.array[i] = i;
 
+  // A seccomp profile may allow to set a ring up and forbid to use it.
+  if (const int entered = kernel_ring->ExecuteNop(); entered < 0) {
+    return absl::Status(absl::ErrnoToStatusCode(-entered), absl::StrCat("io_uring_enter: ", Explain(-entered)));
+  }
+
   io_uring_probe* probe = io_uring_get_probe_ring(ring);
   if (probe != nullptr) {
     kernel_ring->supported_.resize(probe->last_op + 1u);
@@ -135,7 +140,6 @@ absl::StatusOr<std::unique_ptr<KernelRing>> KernelRing::Create(const Options& op
   // The registration belongs to the thread that makes it, so it serves rings of one thread only.
   if (kernel_ring->single_issuer_) kernel_ring->registered_fd_ = io_uring_register_ring_fd(ring) == 1;
 
-  std::vector<const char*> names;
   for (const NamedFlag& flag :
        {NamedFlag{IORING_SETUP_SUBMIT_ALL, "SUBMIT_ALL"}, NamedFlag{IORING_SETUP_SINGLE_ISSUER, "SINGLE_ISSUER"},
         NamedFlag{IORING_SETUP_DEFER_TASKRUN, "DEFER_TASKRUN"}}) {
@@ -161,6 +165,19 @@ KernelRing::KernelRing(std::unique_ptr<Uring> uring, bool single_issuer)
 }
 
 KernelRing::~KernelRing() = default;
+
+int KernelRing::ExecuteNop() {
+  NextSqe()->opcode = IORING_OP_NOP;
+  Publish();
+  for (;;) {
+    const int entered = Enter({.submit = Unsubmitted(), .min_complete = 1});
+    if (entered < 0 && entered != -EINTR) return entered;
+    Result result;
+    if (CopyCqes(absl::MakeSpan(&result, 1)) == 1) return result.value;
+  }
+}
+
+int KernelRing::fd() const { return uring_->ring.ring_fd; }
 
 int KernelRing::Enter(const EnterArguments& arguments) {
   const io_uring& ring = uring_->ring;

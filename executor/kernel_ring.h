@@ -114,11 +114,15 @@ class KernelRing {
   int TakeDirectFile();
   void GiveDirectFile(int place) { free_direct_files_.push_back(place); }
 
+  int fd() const;
+
   // "SINGLE_ISSUER, DEFER_TASKRUN": the set-up flags in use.
   const std::string& flags() const { return flags_; }
 
  private:
   struct Uring;
+  // The first use of the ring: 0, or -errno of whoever forbids it.
+  int ExecuteNop();
   KernelRing(std::unique_ptr<Uring> uring, bool single_issuer);
 
   std::unique_ptr<Uring> uring_;

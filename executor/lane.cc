@@ -40,6 +40,7 @@ bool MovesBytes(OperationKind kind) {
 
 void RunFileJob(FileWorkers::Job* base) {
   auto* job = static_cast<FileJob*>(base);
+  if (job->slot->entry.kind() == OperationKind::kOpen) return job->lane->SubmitFromWorker(job);
   const int64_t begin = MonotonicNanos();
   const Operation& operation = job->slot->entry.operation();
   if (const auto* write = std::get_if<operation::WriteFile>(&operation)) {
@@ -156,6 +157,8 @@ void Lane::Begin(Slot& slot) {
       return BeginIpc(slot);
     case OperationKind::kWriteFile:
       return BeginJob(slot);
+    case OperationKind::kOpen:
+      return BeginOpen(slot);
     case OperationKind::kReadFile:
       ++reads_under_way_;
       if (router_.UseWorker(reads_under_way_, options_.workers->queued() + new_jobs_)) return BeginJob(slot);
@@ -221,6 +224,30 @@ void Lane::BeginIpc(Slot& slot) {
   }
 }
 
+void Lane::BeginOpen(Slot& slot) {
+  if (!IsSlowOpen(slot) && OpenMayWait(std::get<operation::Open>(slot.entry.operation()))) MakeSlowOpen(slot);
+  // The kernel's thread belongs to whoever submits, and one that ends before its open is left hanging in the kernel until the other end
+  // of the FIFO comes: so a worker submits it, which lives as long as the lane. One thread alone has nobody else.
+  if (IsSlowOpen(slot) && !options_.one_thread) return BeginJob(slot);
+  BeginKernelStep(slot);
+}
+
+void Lane::BeginSlowOpen(FileJob* job) {
+  Slot& slot = *job->slot;
+  delete job;
+  slot.job = nullptr;
+  --jobs_under_way_;
+  if (!slot.progress.cancel_requested) return BeginKernelStep(slot);
+  slot.progress.cancelled = true;
+  Finish(slot);
+}
+
+void Lane::SubmitFromWorker(FileJob* job) {
+  LaneLock lock(*this);
+  BeginSlowOpen(job);
+  Drive();
+}
+
 void Lane::Submit() {
   const unsigned count = kernel_->Unsubmitted();
   kernel_->Publish();
@@ -234,6 +261,7 @@ void Lane::Submit() {
 
 void Lane::Resume(Slot& slot) {
   if (slot.entry.kind() == OperationKind::kLseek) return BeginLseek(slot);
+  if (slot.entry.kind() == OperationKind::kOpen) return BeginOpen(slot);
   BeginKernelStep(slot);
 }
 
@@ -248,6 +276,7 @@ void Lane::StartWaiting() {
     StartQueued(*wants_start_[i]);
   }
   wants_start_.clear();
+  if (!not_cancelled_.empty()) CancelTheRest();
   AddNewJobs();
 }
 
@@ -259,12 +288,24 @@ void Lane::AddNewJobs() {
   // Not one thread is to be had: better slow than never.
   for (FileJob* job = first; job != nullptr;) {
     auto* next = static_cast<FileJob*>(job->next);
-    job->run(job);
+    if (IsSlowOpen(*job->slot)) {
+      BeginSlowOpen(job);
+    } else {
+      job->run(job);
+    }
     job = next;
   }
 }
 
 void Lane::Drive() {
+  do {
+    DriveOnce();
+  } while (!opened_chains_.empty() && CallOffStuckChains());
+  ++drive_;
+  if (owes_wake_up_) WakeLeader();
+}
+
+void Lane::DriveOnce() {
   for (;;) {
     StartWaiting();
     bool progress = false;
@@ -281,8 +322,6 @@ void Lane::Drive() {
       break;
     }
   }
-  ++drive_;
-  if (owes_wake_up_) WakeLeader();
 }
 
 [[gnu::flatten]] size_t Lane::Collect() {
@@ -312,15 +351,26 @@ void Lane::OnResult(const KernelRing::Result& result) {
     }
     return;
   }
+  const unsigned member = MemberOf(result.user_data);
+  if ((member & kCancelFlag) != 0) [[unlikely]] {
+    return OnCancelResult(token, member & ~kCancelFlag, result.value);
+  }
   Slot* slot = slots_.Find(token);
   if (slot == nullptr || slot->progress.outstanding == 0) [[unlikely]] {
     ++counters_.stale;
     return;
   }
-  const StepResult step = EndStep(context_, *slot, MemberOf(result.user_data), result.value);
-  if (step != StepResult::kWaiting && slot->entry.kind() == OperationKind::kReadFile) {
-    router_.OnChainEnd(slot->begun_in == drive_);
+  const StepResult step = EndStep(context_, *slot, member, result.value);
+  if (step == StepResult::kWaiting) {
+    // The next member of a chain has started, perhaps only now: a cancellation that came before did not find it.
+    if (slot->progress.cancel_requested || IsCalledOff(*slot)) {
+      CancelInKernel(*slot);
+    } else if (HasOpenedFile(*slot, member, result.value)) {
+      opened_chains_.push_back(token);
+    }
+    return;
   }
+  if (slot->entry.kind() == OperationKind::kReadFile) router_.OnChainEnd(slot->begun_in == drive_);
   OnStep(*slot, step);
 }
 
@@ -347,7 +397,10 @@ void Lane::OnStep(Slot& slot, StepResult step) {
 void Lane::Finish(Slot& slot) {
   slot.progress.place = SlotPlace::kNowhere;
   if (slot.entry.kind() == OperationKind::kReadFile && slot.progress.state != SlotState::kQueued) --reads_under_way_;
-  if (slot.progress.state == SlotState::kAbandoned) return Discard(&slot);
+  if (slot.progress.state == SlotState::kAbandoned) {
+    Count(slot);
+    return Discard(&slot);
+  }
   BoundRing& ring = RingOf(slot);
   if (slot.progress.holds_position) ring.positions.Release(slot, ready_);
   Count(slot);

@@ -31,6 +31,7 @@
 #include <memory>
 #include <mutex>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "absl/status/status.h"
@@ -122,11 +123,17 @@ class Lane {
 
   // A worker has finished a job. Any thread, no lock.
   void PostFromWorker(FileJob* job);
+  // A worker is to submit an Open that may wait. Any thread, no lock.
+  void SubmitFromWorker(FileJob* job);
   // A message has been sent or has arrived.
   void CompleteIpc(IpcDelivery delivery);
 
   // Ends the lane's own traffic with the kernel. False: something is still under way and the lane must be leaked.
   bool Close();
+
+  // The fds that entries must not touch: those of all lanes.
+  void ProtectFds(std::vector<int> fds) { context_.own_fds = std::move(fds); }
+  int wake_fd() const { return wake_fd_; }
 
   size_t live_slots() const { return slots_.live(); }
   const LaneCounters& counters() const { return counters_; }
@@ -145,10 +152,15 @@ class Lane {
   void BeginLseek(Slot& slot);
   void BeginJob(Slot& slot);
   void BeginIpc(Slot& slot);
+  void BeginOpen(Slot& slot);
+  void BeginSlowOpen(FileJob* job);
   void Resume(Slot& slot);
   void StartWaiting();
   void AddNewJobs();
   void Submit();
+  // For the lane's own purposes, with so many places free; null when the kernel takes no submissions now.
+  io_uring_sqe* NextInternalSqe(unsigned needed);
+  void DriveOnce();
 
   // Ending.
   size_t Collect();
@@ -160,7 +172,10 @@ class Lane {
   void Count(const Slot& slot);
   void Place(BoundRing& ring, Slot& slot);
   void Drop(Slot* slot);
-  void CancelInKernel(Slot& slot);
+  void CancelInKernel(Slot& slot, bool after_pause = false);
+  void OnCancelResult(SlotToken token, unsigned member, int32_t result);
+  void CancelTheRest();
+  bool CallOffStuckChains();
 
   // Waiting.
   void Lead(LaneLock& lock, Waiter& waiter, int64_t timeout_ns);
@@ -190,6 +205,10 @@ class Lane {
 
   // Entries that have their turn but found no room in the submission queue, or were let go by PositionOrder.
   std::vector<Slot*> ready_;
+  // Chains that have opened their file during this run of the loop.
+  std::vector<SlotToken> opened_chains_;
+  // Entries whose cancellation found no room in the submission queue.
+  std::vector<SlotToken> not_cancelled_;
   // Rings of which an entry ended while others wait to be started.
   std::vector<BoundRing*> wants_start_;
   // Messages for entries of whichever lane, delivered when the lock is given up.

@@ -1,3 +1,6 @@
+#include <linux/time_types.h>
+
+#include <cerrno>
 #include <string>
 #include <utility>
 #include <vector>
@@ -52,21 +55,60 @@ size_t Lane::RequestCancelAll(BoundRing& ring) {
   return slots.size();
 }
 
-void Lane::CancelInKernel(Slot& slot) {
-  // Of a chain, whichever member has been started; the kernel answers ENOENT for the others.
-  const unsigned members = slot.entry.kind() == OperationKind::kReadFile ? kMaxStepEntries - 1 : 1;
-  for (unsigned member = 0; member < members; ++member) {
-    io_uring_sqe* sqe = kernel_->NextSqe();
-    if (sqe == nullptr) {
-      Submit();
-      sqe = kernel_->NextSqe();
-    }
-    if (sqe == nullptr) return;
-    sqe->opcode = IORING_OP_ASYNC_CANCEL;
-    sqe->fd = -1;
-    sqe->addr = EncodeUserData(slot.token(), member);
-    sqe->user_data = InternalUserData(kIgnoredMember);
+io_uring_sqe* Lane::NextInternalSqe(unsigned needed) {
+  if (kernel_->SpaceLeft() < needed) Submit();
+  return kernel_->SpaceLeft() < needed ? nullptr : kernel_->NextSqe();
+}
+
+void Lane::CancelInKernel(Slot& slot, bool after_pause) {
+  static const __kernel_timespec pause = {.tv_sec = 0, .tv_nsec = 200'000};
+  io_uring_sqe* sqe = NextInternalSqe(after_pause ? 2 : 1);
+  if (sqe == nullptr) {
+    not_cancelled_.push_back(slot.token());
+    return;
   }
+  if (after_pause) {
+    sqe->opcode = IORING_OP_TIMEOUT;
+    sqe->fd = -1;
+    sqe->addr = reinterpret_cast<uintptr_t>(&pause);
+    sqe->len = 1;
+    sqe->flags = IOSQE_IO_HARDLINK;
+    sqe->user_data = InternalUserData(kIgnoredMember);
+    sqe = kernel_->NextSqe();
+  }
+  const unsigned member = RunningMember(slot);
+  sqe->opcode = IORING_OP_ASYNC_CANCEL;
+  sqe->fd = -1;
+  sqe->addr = EncodeUserData(slot.token(), member);
+  sqe->user_data = EncodeUserData(slot.token(), kCancelFlag | member);
+}
+
+void Lane::OnCancelResult(SlotToken token, unsigned member, int32_t result) {
+  Slot* slot = slots_.Find(token);
+  if (result != -ENOENT || slot == nullptr || slot->progress.outstanding == 0 || RunningMember(*slot) != member) return;
+  // It has not ended, and the kernel did not find it: it is on its way from one place to the next (the following member of a chain, a
+  // poll that fired) and may yet come to wait.
+  CancelInKernel(*slot, /*after_pause=*/true);
+}
+
+void Lane::CancelTheRest() {
+  for (const SlotToken token : std::exchange(not_cancelled_, {})) {
+    Slot* slot = slots_.Find(token);
+    if (slot != nullptr && slot->progress.outstanding > 0) CancelInKernel(*slot);
+  }
+}
+
+// Chains that opened their file and did not come to their end with it. True: some were called off, there is something to submit.
+bool Lane::CallOffStuckChains() {
+  bool any = false;
+  for (const SlotToken token : std::exchange(opened_chains_, {})) {
+    Slot* slot = slots_.Find(token);
+    if (slot == nullptr || slot->progress.outstanding == 0 || !MayWaitForEver(*slot)) continue;
+    CallOffChain(*slot);
+    CancelInKernel(*slot);
+    any = true;
+  }
+  return any;
 }
 
 std::string Lane::Abandon(Slot& slot) {

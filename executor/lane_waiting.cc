@@ -4,6 +4,7 @@
 #include <cerrno>
 #include <chrono>
 #include <limits>
+#include <thread>
 
 #include "agentos/executor/lane.h"
 
@@ -16,6 +17,10 @@ namespace {
 
 // How long to leave a kernel alone that has no memory for submissions, before they are offered again.
 constexpr int64_t kPauseNs = 1'000'000;
+
+bool IsShortage(int result) { return result == -EAGAIN || result == -EBUSY || result == -ENOMEM; }
+
+bool IsRefusal(int result) { return result < 0 && result != -EINTR && result != -ETIME && !IsShortage(result); }
 
 }  // namespace
 
@@ -88,11 +93,13 @@ void Lane::Lead(LaneLock& lock, Waiter& waiter, int64_t timeout_ns) {
   jobs_until_bell_.store(JobsWorthWaking(waiter), std::memory_order_seq_cst);
   if (finished_jobs_.load(std::memory_order_seq_cst) == nullptr && !kernel_->HasCqes()) {
     lock.Unlock();
-    const int taken = kernel_->Enter({.submit = submit, .min_complete = 1, .timeout_ns = timeout_ns});
-    if (submit > 0 && (taken == -EAGAIN || taken == -EBUSY || taken == -ENOMEM)) {
+    int taken = kernel_->Enter({.submit = submit, .min_complete = 1, .timeout_ns = timeout_ns});
+    if (submit > 0 && IsShortage(taken)) {
       // The kernel is short of memory and did not even begin to wait: something that ends may change that.
-      kernel_->Enter({.min_complete = 1, .timeout_ns = kPauseNs});
+      taken = kernel_->Enter({.min_complete = 1, .timeout_ns = kPauseNs});
     }
+    // The program closed the ring's fd, or forbade io_uring_enter after the ring was made: there is nothing to wait in.
+    if (IsRefusal(taken)) std::this_thread::sleep_for(std::chrono::nanoseconds(kPauseNs));
     // Before it has the lock again: whoever holds that need not wake it any more.
     leader_asleep_.store(false, std::memory_order_relaxed);
     lock.Lock(*this);
@@ -128,11 +135,7 @@ void Lane::Satisfy(Waiter& waiter, Waiter::Outcome outcome) {
 }
 
 void Lane::ArmWakeUp() {
-  io_uring_sqe* sqe = kernel_->NextSqe();
-  if (sqe == nullptr) {
-    Submit();
-    sqe = kernel_->NextSqe();
-  }
+  io_uring_sqe* sqe = NextInternalSqe(1);
   if (sqe == nullptr) return;
   sqe->opcode = IORING_OP_READ;
   sqe->fd = wake_fd_;

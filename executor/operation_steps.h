@@ -18,7 +18,18 @@ enum Phase : uint8_t {
   kPhasePoll = 1,
   // Connect only: wait until the connection stands or has failed.
   kPhaseConnecting = 2,
+  // The fd says that it is ready and still refuses: there is nothing to wait for but time.
+  kPhasePause = 3,
+  // Send only: the stream was full once, so the kernel may wait for it.
+  kPhaseWholeSend = 4,
+  // ReadFile only: its chain waits for somebody and is being cancelled; plain calls tell what the file is.
+  kPhaseCalledOff = 5,
+  // Open only: it may wait for somebody, so the kernel must not try it without a thread of its own.
+  kPhaseSlowOpen = 6,
 };
+
+// The members of ReadFile's chain.
+enum ChainMember : unsigned { kChainOpen = 0, kChainRead = 1, kChainReadEnd = 2, kChainClose = 3 };
 
 inline uint64_t AddressOf(const void* memory) { return reinterpret_cast<uintptr_t>(memory); }
 

@@ -3,6 +3,7 @@
 #include <poll.h>
 #include <sys/socket.h>
 
+#include <algorithm>
 #include <array>
 #include <cerrno>
 
@@ -14,9 +15,18 @@ using namespace executor_internal;  // The private half of this very component.
 
 namespace {
 
-// How often a step is begun again without progress before its error goes to the caller. Polling waits in between, so an fd that
-// others drain first does not come near it.
+// ERESTARTSYS and its relatives: how the kernel says EINTR to itself. The open of a FIFO that is cancelled lets one out.
+constexpr int32_t kFirstRestart = 512;
+constexpr int32_t kLastRestart = 516;
+
+// How often a step is begun again that was interrupted or taken back, before its error goes to the caller.
 constexpr uint8_t kMostRetries = 200;
+
+// An fd that is ready and refuses all the same: a Unix datagram socket whose addressee is full, or a non-blocking Unix socket that
+// connects to a full backlog. Linux has nothing to wait for there, so after a few tries there are pauses, longer each time.
+constexpr uint8_t kTriesBeforePause = 2;
+constexpr int64_t kFirstPauseNs = 500'000;
+constexpr uint8_t kMostDoublings = 6;
 
 bool WaitsForOutput(OperationKind kind) {
   return kind == OperationKind::kWrite || kind == OperationKind::kSend || kind == OperationKind::kSendTo ||
@@ -31,10 +41,32 @@ int CallerFlags(const Operation& operation) {
   return 0;
 }
 
+bool IsStream(int fd) {
+  int type = 0;
+  socklen_t size = sizeof(type);
+  return getsockopt(fd, SOL_SOCKET, SO_TYPE, &type, &size) == 0 && type == SOCK_STREAM;
+}
+
 void FillPoll(const Slot& slot, io_uring_sqe& sqe) {
   sqe.opcode = IORING_OP_POLL_ADD;
   sqe.fd = FdOf(slot.entry.operation());
   sqe.poll32_events = WaitsForOutput(slot.entry.kind()) ? POLLOUT : POLLIN;
+}
+
+void FillPause(Slot& slot, io_uring_sqe& sqe) {
+  const uint8_t doublings = std::min<uint8_t>(slot.progress.retries - kTriesBeforePause, kMostDoublings);
+  slot.pause = {0, kFirstPauseNs << doublings};
+  sqe.opcode = IORING_OP_TIMEOUT;
+  sqe.fd = -1;
+  sqe.addr = AddressOf(&slot.pause);
+  sqe.len = 1;
+}
+
+// Not ready: wait for it, however long that takes.
+StepResult WaitUntilReady(Slot& slot) {
+  if (slot.progress.retries < kMostRetries) ++slot.progress.retries;
+  slot.progress.phase = slot.progress.retries <= kTriesBeforePause ? kPhasePoll : kPhasePause;
+  return StepResult::kAgain;
 }
 
 StepResult Retry(Slot& slot, int error_number) {
@@ -57,8 +89,12 @@ StepResult EndTransient(Slot& slot, int error_number) {
         // What a non-blocking call has moved before it would wait is its result.
         return slot.value > 0 ? StepResult::kDone : Fail(slot, error_number);
       }
-      slot.progress.phase = kPhasePoll;
-      return Retry(slot, error_number);
+      if (slot.entry.kind() == OperationKind::kSend && slot.progress.phase == kPhaseCall &&
+          IsStream(FdOf(slot.entry.operation()))) {
+        slot.progress.phase = kPhaseWholeSend;
+        return Retry(slot, error_number);
+      }
+      return WaitUntilReady(slot);
   }
 }
 
@@ -107,8 +143,18 @@ StepResult BeginUnusualStep(OperationContext& context, Slot& slot) {
   if (sqe == nullptr) return StepResult::kNoRoom;
   sqe->user_data = EncodeUserData(slot.token(), 0);
   slot.progress.outstanding = 1;
-  FillPoll(slot, *sqe);
-  return StepResult::kWaiting;
+  switch (slot.progress.phase) {
+    case kPhaseWholeSend:
+      return FillSend(context, slot, *sqe);
+    case kPhaseSlowOpen:
+      return FillOpen(context, slot, *sqe);
+    case kPhasePause:
+      FillPause(slot, *sqe);
+      return StepResult::kWaiting;
+    default:
+      FillPoll(slot, *sqe);
+      return StepResult::kWaiting;
+  }
 }
 
 void CallOff(Slot& slot, io_uring_sqe& sqe) {
@@ -121,6 +167,7 @@ void CallOff(Slot& slot, io_uring_sqe& sqe) {
 
 StepResult EndUnusualStep(OperationContext& context, Slot& slot, unsigned member, int32_t result) {
   const OperationKind kind = slot.entry.kind();
+  if (result <= -kFirstRestart && result >= -kLastRestart) result = -EINTR;
   if (kind == OperationKind::kReadFile) return EndReadFileChain(context, slot, member, result);
   if (result < 0) {
     if (slot.progress.cancel_requested && (result == -ECANCELED || result == -EINTR)) {
@@ -129,8 +176,8 @@ StepResult EndUnusualStep(OperationContext& context, Slot& slot, unsigned member
     }
     if (IsTransient(slot, -result)) return EndTransient(slot, -result);
   }
-  if (slot.progress.phase == kPhasePoll) {
-    if (result < 0) return Fail(slot, -result);
+  if (slot.progress.phase == kPhasePoll || slot.progress.phase == kPhasePause) {
+    if (result < 0 && result != -ETIME) return Fail(slot, -result);
     slot.progress.phase = kPhaseCall;
     return StepResult::kAgain;
   }

@@ -13,9 +13,12 @@
 #ifndef AGENTOS_EXECUTOR_OPERATIONS_H_
 #define AGENTOS_EXECUTOR_OPERATIONS_H_
 
+#include <algorithm>
 #include <array>
+#include <cerrno>
 #include <cstddef>
 #include <cstdint>
+#include <vector>
 
 #include "agentos/executor/kernel_ring.h"
 #include "agentos/executor/result_buffers.h"
@@ -39,6 +42,16 @@ enum class StepResult : uint8_t {
 struct OperationContext {
   KernelRing& kernel;
   ResultBuffers& buffers;
+  // The fds of the kernel rings themselves, ascending: an entry that names one (P16: a Close, a Read of the wake-up) is answered with
+  // EBADF.
+  std::vector<int> own_fds = {};
+
+  bool IsOwnFd(int fd) const {
+    if (own_fds.empty() || fd < own_fds.front() || fd > own_fds.back()) [[likely]] {
+      return false;
+    }
+    return std::binary_search(own_fds.begin(), own_fds.end(), fd);
+  }
 };
 
 // The most submission entries one step takes.
@@ -54,6 +67,8 @@ inline constexpr uint32_t kNoSlotIndex = (1u << kSlotIndexBits) - 1;
 inline uint64_t EncodeUserData(SlotToken token, unsigned member) {
   return (uint64_t{token.generation} << 32) | (uint64_t{token.index} << 8) | member;
 }
+// The result of a request to cancel the member.
+inline constexpr unsigned kCancelFlag = 0x80;
 // Results that name no slot: those nobody has to hear of, and that of the read which wakes a lane's leader.
 inline constexpr unsigned kIgnoredMember = 0;
 inline constexpr unsigned kWakeUpMember = 1;
@@ -80,6 +95,26 @@ void CallOff(Slot& slot, io_uring_sqe& sqe);
 
 }  // namespace executor_internal
 
+// Whether an Open may wait for somebody, as that of a FIFO does for its other end. io_uring's own first try opens with O_NONBLOCK and
+// would not wait: such an Open is made slow, which gives it a thread of the kernel's. Like that first try this looks at what the
+// kernel has in memory only: what is not there gets such a thread anyway.
+bool OpenMayWait(const operation::Open& op);
+void MakeSlowOpen(Slot& slot);
+bool IsSlowOpen(const Slot& slot);
+
+// Whether a ReadFile's chain has got hold of its file and may wait for ever: a FIFO, a terminal, a kernel log. Called when the
+// chain has not ended at once.
+bool MayWaitForEver(const Slot& slot);
+// Gives such a chain up: once its members are cancelled, EndStep answers kGeneral.
+void CallOffChain(Slot& slot);
+bool IsCalledOff(const Slot& slot);
+// Which member of the slot's step the kernel is at: those of a chain end one after the other.
+inline unsigned RunningMember(const Slot& slot) {
+  return slot.entry.kind() == OperationKind::kReadFile ? kMaxStepEntries - slot.progress.outstanding : 0;
+}
+// Whether this result says that a ReadFile's chain has opened its file.
+bool HasOpenedFile(const Slot& slot, unsigned member, int32_t result);
+
 inline StepResult BeginStep(OperationContext& context, Slot& slot) {
   const OperationKind kind = slot.entry.kind();
   if (slot.progress.phase != 0 || kind == OperationKind::kReadFile) [[unlikely]] {
@@ -89,7 +124,11 @@ inline StepResult BeginStep(OperationContext& context, Slot& slot) {
   if (sqe == nullptr) return StepResult::kNoRoom;
   sqe->user_data = EncodeUserData(slot.token(), 0);
   slot.progress.outstanding = 1;
-  const StepResult filled = executor_internal::kSteps[static_cast<size_t>(kind)].fill(context, slot, *sqe);
+  StepResult filled = executor_internal::kSteps[static_cast<size_t>(kind)].fill(context, slot, *sqe);
+  if (context.IsOwnFd(sqe->fd)) [[unlikely]] {
+    slot.progress.error = EBADF;
+    filled = StepResult::kDone;
+  }
   if (filled != StepResult::kWaiting) [[unlikely]] {
     executor_internal::CallOff(slot, *sqe);
   }

@@ -1,5 +1,6 @@
 #include "agentos/executor/position_order.h"
 
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include <algorithm>
@@ -18,9 +19,19 @@ bool PositionOrder::Concerns(const Operation& operation) {
   return std::holds_alternative<operation::Lseek>(operation);
 }
 
-PositionOrder::File* PositionOrder::Find(int fd) {
-  auto it = std::find_if(files_.begin(), files_.end(), [fd](const File& file) { return file.fd == fd; });
-  return it == files_.end() ? nullptr : &*it;
+PositionOrder::File* PositionOrder::FindOrMake(int fd) {
+  // A closed fd is all zero: its entries fail one after the other.
+  struct stat status {};
+  if (fstat(fd, &status) != 0) status = {};
+  auto it = std::find_if(files_.begin(), files_.end(), [&](const File& file) {
+    return file.fd == fd && file.device == status.st_dev && file.inode == status.st_ino;
+  });
+  if (it != files_.end()) return &*it;
+  return &files_.emplace_back(File{.fd = fd, .device = status.st_dev, .inode = status.st_ino, .number = ++last_number_});
+}
+
+PositionOrder::File* PositionOrder::Find(const Slot& slot) {
+  return &*std::find_if(files_.begin(), files_.end(), [&](const File& file) { return file.number == slot.position_file; });
 }
 
 bool PositionOrder::MayGo(const File& file, const Slot& slot) {
@@ -56,9 +67,8 @@ void PositionOrder::Hold(File& file, Slot& slot) {
 }
 
 bool PositionOrder::Acquire(Slot& slot) {
-  const int fd = FdOf(slot.entry.operation());
-  File* file = Find(fd);
-  if (file == nullptr) file = &files_.emplace_back(File{.fd = fd});
+  File* file = FindOrMake(FdOf(slot.entry.operation()));
+  slot.position_file = file->number;
   if (file->parked.empty() && MayGo(*file, slot)) {
     Hold(*file, slot);
     return true;
@@ -70,21 +80,19 @@ bool PositionOrder::Acquire(Slot& slot) {
 
 void PositionOrder::Release(Slot& slot, std::vector<Slot*>& ready) {
   slot.progress.holds_position = false;
-  const int fd = FdOf(slot.entry.operation());
-  File* file = Find(fd);
+  File* file = Find(slot);
   if (slot.entry.kind() != OperationKind::kWrite) file->reading = false;
   if (slot.entry.kind() != OperationKind::kRead) file->writing = false;
-  Advance(fd, ready);
+  Advance(file, ready);
 }
 
 void PositionOrder::Withdraw(Slot& slot, std::vector<Slot*>& ready) {
-  const int fd = FdOf(slot.entry.operation());
-  std::erase(Find(fd)->parked, &slot);
-  Advance(fd, ready);
+  File* file = Find(slot);
+  std::erase(file->parked, &slot);
+  Advance(file, ready);
 }
 
-void PositionOrder::Advance(int fd, std::vector<Slot*>& ready) {
-  File* file = Find(fd);
+void PositionOrder::Advance(File* file, std::vector<Slot*>& ready) {
   while (!file->parked.empty() && MayGo(*file, *file->parked.front())) {
     Slot* next = file->parked.front();
     file->parked.erase(file->parked.begin());

@@ -5,6 +5,9 @@
 // position: there a read and a write may be under way together, or else a request could never be written while an answer is
 // awaited.
 //
+// A file is known by its fd and by what that fd refers to: the number of a file that was closed under a pending read is soon
+// another file's. Two fds that share one position (dup(2)) count as two files.
+//
 // Thread rule: externally synchronised. One per ring.
 //
 //   if (!order.Acquire(slot)) return;  // parked; Release will hand it out
@@ -15,6 +18,9 @@
 #ifndef AGENTOS_EXECUTOR_POSITION_ORDER_H_
 #define AGENTOS_EXECUTOR_POSITION_ORDER_H_
 
+#include <sys/types.h>
+
+#include <cstdint>
 #include <vector>
 
 #include "agentos/ring/slot.h"
@@ -38,17 +44,22 @@ class PositionOrder {
  private:
   struct File {
     int fd;
+    dev_t device;
+    ino_t inode;
+    uint32_t number;
     bool reading = false;
     bool writing = false;
     std::vector<Slot*> parked = {};
   };
 
-  File* Find(int fd);
+  File* FindOrMake(int fd);
+  File* Find(const Slot& slot);
   static bool MayGo(const File& file, const Slot& slot);
   static void Hold(File& file, Slot& slot);
-  void Advance(int fd, std::vector<Slot*>& ready);
+  void Advance(File* file, std::vector<Slot*>& ready);
 
   std::vector<File> files_;
+  uint32_t last_number_ = 0;
 };
 
 }  // namespace agentos

@@ -1,4 +1,5 @@
 #include <fcntl.h>
+#include <sys/stat.h>
 
 #include <cerrno>
 
@@ -13,12 +14,14 @@
 // one. The second read is there to see the end: a short first read means the end on a disk file, but not on one of /proc (P12),
 // and nothing but a read that gives 0 tells the two apart. It costs 0.14 us of 2.7 (docs/execution-model.md). Whatever does not
 // end within the first buffer is read anew as plain calls on a worker, which knows no such limits.
+//
+// O_NONBLOCK keeps the open from waiting, but not the reads: of a file that can be polled io_uring waits for data, however it was
+// opened. A chain that has its file and does not end at once is therefore looked at (MayWaitForEver) and called off when what it
+// waits for may never come.
 
 namespace agentos::executor_internal {
 
 namespace {
-
-enum Member : unsigned { kOpen = 0, kRead = 1, kReadEnd = 2, kClose = 3 };
 
 // The part of the buffer behind the first read: where the second one puts what, in a small file, is not there.
 constexpr size_t kEndProbeSize = 4096;
@@ -35,20 +38,20 @@ void FillChainRead(Slot& slot, io_uring_sqe& sqe, char* to, size_t size) {
 
 StepResult Conclude(Slot& slot, size_t max_file_size) {
   const auto& results = slot.chain_results;
-  if (slot.progress.cancel_requested && (results[kReadEnd] == -ECANCELED || results[kReadEnd] == -EINTR)) {
+  if (slot.progress.cancel_requested && (results[kChainReadEnd] == -ECANCELED || results[kChainReadEnd] == -EINTR)) {
     slot.progress.cancelled = true;
     return StepResult::kDone;
   }
-  if (results[kOpen] < 0) {
+  if (results[kChainOpen] < 0) {
     // What the name says about the file is final; everything else may be the chain's own trouble, and plain calls tell.
-    const bool final = results[kOpen] == -ENOENT || results[kOpen] == -EACCES || results[kOpen] == -ENOTDIR ||
-                       results[kOpen] == -ELOOP || results[kOpen] == -ENAMETOOLONG;
-    return final ? Fail(slot, -results[kOpen]) : StepResult::kGeneral;
+    const bool final = results[kChainOpen] == -ENOENT || results[kChainOpen] == -EACCES || results[kChainOpen] == -ENOTDIR ||
+                       results[kChainOpen] == -ELOOP || results[kChainOpen] == -ENAMETOOLONG;
+    return final ? Fail(slot, -results[kChainOpen]) : StepResult::kGeneral;
   }
-  if (results[kRead] == -EISDIR) return Fail(slot, EISDIR);
-  if (results[kRead] < 0 || results[kReadEnd] != 0) return StepResult::kGeneral;
-  if (static_cast<size_t>(results[kRead]) > max_file_size) return Fail(slot, EFBIG);
-  return EndRead(slot, results[kRead]);
+  if (results[kChainRead] == -EISDIR) return Fail(slot, EISDIR);
+  if (results[kChainRead] < 0 || results[kChainReadEnd] != 0) return StepResult::kGeneral;
+  if (static_cast<size_t>(results[kChainRead]) > max_file_size) return Fail(slot, EFBIG);
+  return EndRead(slot, results[kChainRead]);
 }
 
 }  // namespace
@@ -65,20 +68,20 @@ StepResult BeginReadFileChain(OperationContext& context, Slot& slot) {
   io_uring_sqe* members[kMaxStepEntries];
   for (unsigned i = 0; i < kMaxStepEntries; ++i) members[i] = context.kernel.NextSqe();
 
-  io_uring_sqe& open = *members[kOpen];
+  io_uring_sqe& open = *members[kChainOpen];
   open.opcode = IORING_OP_OPENAT;
   open.fd = AT_FDCWD;
   open.addr = AddressOf(std::get<operation::ReadFile>(slot.entry.operation()).path.c_str());
-  // Non-blocking, so that a FIFO or a terminal answers instead of waiting for somebody. A direct descriptor is not in the table
-  // of the process: O_CLOEXEC would be refused.
+  // Non-blocking, so that the open of a FIFO does not wait for its other end. A direct descriptor is not in the table of the
+  // process: O_CLOEXEC would be refused.
   open.open_flags = O_RDONLY | O_NONBLOCK | O_NOCTTY;
   open.file_index = static_cast<uint32_t>(slot.direct_file) + 1;
   open.flags = IOSQE_IO_LINK;
 
-  FillChainRead(slot, *members[kRead], slot.buffer.data(), kFirstReadSize);
-  FillChainRead(slot, *members[kReadEnd], slot.buffer.data() + kFirstReadSize, kEndProbeSize);
+  FillChainRead(slot, *members[kChainRead], slot.buffer.data(), kFirstReadSize);
+  FillChainRead(slot, *members[kChainReadEnd], slot.buffer.data() + kFirstReadSize, kEndProbeSize);
 
-  io_uring_sqe& close = *members[kClose];
+  io_uring_sqe& close = *members[kChainClose];
   close.opcode = IORING_OP_CLOSE;
   close.file_index = static_cast<uint32_t>(slot.direct_file) + 1;
 
@@ -98,3 +101,29 @@ StepResult EndReadFileChain(OperationContext& context, Slot& slot, unsigned memb
 }
 
 }  // namespace agentos::executor_internal
+
+namespace agentos {
+
+using namespace executor_internal;  // The private half of this very component.
+
+bool HasOpenedFile(const Slot& slot, unsigned member, int32_t result) {
+  return slot.entry.kind() == OperationKind::kReadFile && member == kChainOpen && result >= 0;
+}
+
+bool MayWaitForEver(const Slot& slot) {
+  if (slot.entry.kind() != OperationKind::kReadFile || slot.progress.phase == kPhaseCalledOff) return false;
+  // By name, because a direct descriptor cannot be asked. What the kernel has in memory is enough: nothing is asked of a server.
+  struct statx status;
+  const char* path = std::get<operation::ReadFile>(slot.entry.operation()).path.c_str();
+  if (statx(AT_FDCWD, path, AT_STATX_DONT_SYNC | AT_NO_AUTOMOUNT, STATX_TYPE | STATX_SIZE, &status) != 0) return true;
+  // Regular files with content come from a device, which answers. Those of /proc that say size 0 may wait for an event.
+  return !S_ISREG(status.stx_mode) || status.stx_size == 0;
+}
+
+void CallOffChain(Slot& slot) { slot.progress.phase = kPhaseCalledOff; }
+
+bool IsCalledOff(const Slot& slot) {
+  return slot.entry.kind() == OperationKind::kReadFile && slot.progress.phase == kPhaseCalledOff;
+}
+
+}  // namespace agentos

@@ -27,11 +27,12 @@ socklen_t PrepareAddress(Slot& slot, const std::string& text) {
   return address.length;
 }
 
-// The kernel goes on by itself when a stream takes only a part; a caller who does not want to wait is left alone.
-uint32_t SendFlags(int flags) {
-  const int all = (flags & MSG_DONTWAIT) == 0 ? MSG_WAITALL : 0;
-  return static_cast<uint32_t>(flags | MSG_NOSIGNAL | all);
-}
+// The kernel must not wait for a datagram's room by itself: Linux 6.18 tries again with data that it has consumed already, and what
+// arrives is empty. So the first try never waits, and operations.cc decides what to do about EAGAIN.
+uint32_t SendFlags(int flags) { return static_cast<uint32_t>(flags | MSG_NOSIGNAL | MSG_DONTWAIT); }
+
+// Of a stream: the kernel waits, and goes on by itself when a part is taken.
+uint32_t WholeSendFlags(int flags) { return static_cast<uint32_t>(flags | MSG_NOSIGNAL | MSG_WAITALL); }
 
 StepResult FillReceive(OperationContext& context, Slot& slot, size_t size, io_uring_sqe& sqe) {
   if (!slot.buffer) slot.buffer = context.buffers.Acquire(size);
@@ -60,13 +61,16 @@ StepResult FillSend(OperationContext& /*context*/, Slot& slot, io_uring_sqe& sqe
   sqe.fd = op.fd;
   sqe.addr = AddressOf(op.data.data() + sent);
   sqe.len = static_cast<uint32_t>(op.data.size() - sent);
-  sqe.msg_flags = SendFlags(op.flags);
+  sqe.msg_flags = slot.progress.phase == kPhaseWholeSend ? WholeSendFlags(op.flags) : SendFlags(op.flags);
   return StepResult::kWaiting;
 }
 
 StepResult EndSend(Slot& slot, int32_t result) {
   const auto& op = As<operation::Send>(slot);
-  return EndAnySend(slot, result, op.data.size(), op.flags);
+  const StepResult step = EndAnySend(slot, result, op.data.size(), op.flags);
+  // Only a stream takes a part.
+  if (step == StepResult::kAgain) slot.progress.phase = kPhaseWholeSend;
+  return step;
 }
 
 StepResult FillRecv(OperationContext& context, Slot& slot, io_uring_sqe& sqe) {

@@ -348,7 +348,7 @@ class Stress {
     EXPECT_EQ(stats.total_submissions, accepted_.load());
     EXPECT_EQ(stats.total_completions, ledger_.queued());
     EXPECT_EQ(stats.dropped, ledger_.dropped());
-    EXPECT_GE(stats.rejected, rejected_.load());
+    EXPECT_EQ(stats.rejected, rejected_.load());
     manager_.End();
     ledger_.ExpectAllEndedOnce();
     EXPECT_EQ(ledger_.problems(), std::vector<std::string>());

@@ -152,6 +152,11 @@ TEST_P(ExecutorChoiceTest, P15WhereOnlyRegisteringIsForbiddenAManagerWorksWithou
   EXPECT_EQ(answer, "");
 }
 
+TEST_P(ExecutorChoiceTest, P15WhereEnteringIsForbiddenAManagerIsRefusedOrEveryEntryEnds) {
+  const std::string answer = CreateWithout(SYS_io_uring_enter, EPERM, ExecutorKind::kAuto, GetParam());
+  EXPECT_TRUE(absl::StrContains(answer, "io_uring_enter") && absl::StrContains(answer, "EPERM")) << answer;
+}
+
 INSTANTIATE_TEST_SUITE_P(Threading, ExecutorChoiceTest, BothThreadings(), ThreadingName);
 
 }  // namespace

@@ -396,6 +396,50 @@ TEST_P(FileOperationsTest, P13ManyReadsOfOneNonblockingPipeNeverSeeEAGAIN) {
   }
 }
 
+TEST_P(FileOperationsTest, OpenOfAFifoWaitsForTheOtherEnd) {
+  ASSERT_EQ(mkfifo(Path("fifo").c_str(), 0600), 0);
+  const Seq writer = Submit(Entry::Open(kPid, Path("fifo"), O_WRONLY, 0, 0));
+  EXPECT_EQ(Reapable(), 0u);
+  const Seq reader = Submit(Entry::Open(kPid, Path("fifo"), O_RDONLY, 0, 0));
+  const Done writing = Wait(writer);
+  const Done reading = Wait(reader);
+  EXPECT_TRUE(Succeeded(writing));
+  EXPECT_TRUE(Succeeded(reading));
+  if (writing.status.is_success()) close(static_cast<int>(writing.result.value()));
+  if (reading.status.is_success()) close(static_cast<int>(reading.result.value()));
+}
+
+TEST_P(FileOperationsTest, OpenOfAFifoForReadingIsNotDoneBeforeThereIsAWriter) {
+  ASSERT_EQ(mkfifo(Path("fifo").c_str(), 0600), 0);
+  const Seq reader = Submit(Entry::Open(kPid, Path("fifo"), O_RDONLY, 0, 0));
+  EXPECT_TRUE(absl::IsDeadlineExceeded(manager().WaitCompletion(kPid, reader, absl::Milliseconds(20)).status()));
+  const Seq writer = Submit(Entry::Open(kPid, Path("fifo"), O_WRONLY, 0, 0));
+  for (Seq seq : {reader, writer}) {
+    const absl::StatusOr<Done> done = manager().WaitCompletion(kPid, seq);
+    if (!done.ok()) continue;  // said above
+    EXPECT_TRUE(Succeeded(*done));
+    close(static_cast<int>(done->result.value()));
+  }
+}
+
+// The number of a closed fd is soon another file's; its reads must not queue behind the old file's.
+TEST_P(FileOperationsTest, P3AReadDoesNotWaitForAnotherFileThatHadTheSameFd) {
+  Pair ends = MakePipe();
+  const Seq old = Submit(Entry::Read(kPid, ends.first.get(), 10, kCurrentPosition, 0));
+  EXPECT_EQ(Reapable(), 0u);
+  Spill(Path("file"), "content");
+  {
+    const Fd file(open(Path("file").c_str(), O_RDONLY | O_CLOEXEC));
+    ASSERT_EQ(dup3(file.get(), ends.first.get(), O_CLOEXEC), ends.first.get());
+  }
+  const Seq seq = Submit(Entry::Read(kPid, ends.first.get(), 10, kCurrentPosition, 0));
+  const absl::StatusOr<Done> done = manager().WaitCompletion(kPid, seq, absl::Seconds(3));
+  ASSERT_TRUE(done.ok()) << done.status();
+  EXPECT_EQ(done->result.data(), "content");
+  ASSERT_EQ(write(ends.second.get(), "old", 3), 3);
+  EXPECT_EQ(Wait(old).result.data(), "old");
+}
+
 INSTANTIATE_TEST_SUITE_P(Threading, FileOperationsTest, BothThreadings(), ThreadingName);
 
 }  // namespace

@@ -6,6 +6,7 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <atomic>
 #include <cerrno>
 #include <climits>
@@ -32,6 +33,12 @@ namespace {
 
 constexpr auto kInvalid = absl::StatusCode::kInvalidArgument;
 constexpr auto kNotFound = absl::StatusCode::kNotFound;
+
+std::vector<Entry> ReadsOfVersion() {
+  std::vector<Entry> entries;
+  for (int i = 0; i < 8; ++i) entries.push_back(Entry::ReadFile(kPid, "/proc/version", 0));
+  return entries;
+}
 
 struct BadEntry {
   std::function<Entry()> make;
@@ -304,6 +311,25 @@ TEST_P(HostileTest, P16HugeReadsOfSmallFilesSucceedOrRunOutOfMemory) {
   }
   EXPECT_TRUE(Succeeded(Run(Entry::IpcSend(kPid, kPid, Bytes("x"), 0)), 1));
   EXPECT_EQ(Run(Entry::IpcRecv(kPid, kMaxTransferSize, 0)).result.data(), "x");
+}
+
+TEST_P(HostileTest, P16TheLibrarysOwnDescriptorsCannotBeTouchedByEntries) {
+  Run(Entry::Nop(kPid, 0));
+  size_t own = 0;
+  for (int fd = 3; fd < 1000; ++fd) {
+    char name[64];
+    const ssize_t size = readlink(absl::StrCat("/proc/self/fd/", fd).c_str(), name, sizeof(name));
+    const absl::string_view leads_to(name, static_cast<size_t>(std::max<ssize_t>(size, 0)));
+    if (!absl::StrContains(leads_to, "io_uring") && !absl::StrContains(leads_to, "eventfd")) continue;
+    ++own;
+    EXPECT_TRUE(FailedWith(Run(Entry::Close(kPid, fd, 0)), EBADF));
+    EXPECT_TRUE(FailedWith(Run(Entry::Read(kPid, fd, 8, kCurrentPosition, 0)), EBADF));
+    EXPECT_TRUE(FailedWith(Run(Entry::Read(kPid, fd, 8, 0, 0)), EBADF));
+    EXPECT_TRUE(FailedWith(Run(Entry::Write(kPid, fd, Bytes("12345678"), kCurrentPosition, 0)), EBADF));
+    EXPECT_TRUE(FailedWith(Run(Entry::Fsync(kPid, fd, 0)), EBADF));
+  }
+  EXPECT_GE(own, 2u);
+  EXPECT_EQ(RunBatch(ReadsOfVersion()).size(), 8u);
 }
 
 TEST_P(HostileTest, P16AnotherRingDoesNotNotice) {

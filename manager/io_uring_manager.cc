@@ -127,7 +127,8 @@ class IoUringManager::Impl {
     absl::StatusOr<BoundRing*> ring = FindOrMake(pid);
     if (!ring.ok()) return ring.status();
     auto result = call(**ring);
-    if (IsRefusal(result)) rejected_.fetch_add(entries.size(), std::memory_order_relaxed);
+    // Accepted ones were moved from; a call that waits as well may fail after that.
+    if (!result.ok() && entries.front().has_operation()) rejected_.fetch_add(entries.size(), std::memory_order_relaxed);
     return result;
   }
 
@@ -181,12 +182,6 @@ class IoUringManager::Impl {
   void Reject(size_t count) { rejected_.fetch_add(count, std::memory_order_relaxed); }
 
  private:
-  // Whether a call that submits and waits has failed before it accepted its entries.
-  static bool IsRefusal(const absl::Status& status) { return !status.ok(); }
-  static bool IsRefusal(const absl::StatusOr<size_t>& result) {
-    return !result.ok() && !absl::IsDeadlineExceeded(result.status());
-  }
-
   const CallerGuard guard_;
   const ExecutorInfo info_;
   std::unique_ptr<PostOffice> post_office_;

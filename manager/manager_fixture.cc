@@ -3,6 +3,7 @@
 #include <fcntl.h>
 #include <signal.h>
 #include <sys/socket.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include <atomic>
@@ -10,6 +11,7 @@
 
 #include "absl/time/clock.h"
 #include "absl/time/time.h"
+#include "agentos/ring/socket_address.h"
 
 namespace agentos {
 
@@ -36,8 +38,21 @@ PendingEntries::PendingEntries()
       sockets_(MakeSocketPair(SOCK_STREAM)),
       small_(MakeSocketPair(SOCK_STREAM)),
       listener_(Listen(AF_INET, 8, 0, address_)),
+      mailbox_(NewSocket(AF_UNIX, SOCK_DGRAM)),
+      sender_(NewSocket(AF_UNIX, SOCK_DGRAM)),
       names_({"Accept", "Recv", "Read", "Read behind another", "Read of a nonblocking pipe", "Write", "Send", "RecvFrom",
-              "IpcRecv"}) {
+              "IpcRecv", "Open of a FIFO", "SendTo"}) {
+  EXPECT_EQ(mkfifo(directory_.Path("fifo").c_str(), 0600), 0);
+  // Bound to nothing but its family, a Unix socket gets a name that is free.
+  sockaddr_storage full{};
+  full.ss_family = AF_UNIX;
+  auto* const generic = reinterpret_cast<sockaddr*>(&full);
+  EXPECT_EQ(bind(mailbox_.get(), generic, sizeof(sa_family_t)), 0);
+  socklen_t size = sizeof(full);
+  EXPECT_EQ(getsockname(mailbox_.get(), generic, &size), 0);
+  mailbox_address_ = FormatSocketAddress(generic, size);
+  while (sendto(sender_.get(), "f", 1, MSG_DONTWAIT, generic, size) == 1) {
+  }
   const std::string filler(4096, 'f');
   for (ssize_t put; (put = send(small_.second.get(), filler.data(), filler.size(), MSG_DONTWAIT)) > 0;) {
     filled_ += static_cast<size_t>(put);
@@ -55,6 +70,8 @@ std::vector<Entry> PendingEntries::Make(Pid pid) const {
   entries.push_back(Entry::Send(pid, small_.second.get(), Bytes("data"), 0, 6));
   entries.push_back(Entry::RecvFrom(pid, sockets_.second.get(), 100, 0, 7));
   entries.push_back(Entry::IpcRecv(pid, 100, 8));
+  entries.push_back(Entry::Open(pid, directory_.Path("fifo"), O_RDONLY, 0, 9));
+  entries.push_back(Entry::SendTo(pid, sender_.get(), Bytes("data"), mailbox_address_, 0, 10));
   return entries;
 }
 
@@ -64,10 +81,14 @@ void PendingEntries::Satisfy() const {
   }
   EXPECT_EQ(ReadAll(full_.first.get(), 4096).size(), 4096u);
   EXPECT_EQ(ReadAll(small_.first.get(), filled_).size(), filled_);
+  fifo_writer_ = Fd(open(directory_.Path("fifo").c_str(), O_RDWR | O_NONBLOCK | O_CLOEXEC));
+  for (char data[8]; recv(mailbox_.get(), data, sizeof(data), MSG_DONTWAIT) == 1;) {
+  }
 }
 
 testing::AssertionResult PendingEntries::IsResult(size_t index, const Done& done) const {
-  if (index == 0 || index == 5 || index == 6) return index == 0 ? Succeeded(done) : Succeeded(done, 4);
+  if (MakesFd(index)) return Succeeded(done);
+  if (index == 5 || index == 6 || index == 10) return Succeeded(done, 4);
   const absl::string_view expected = index == 2 ? "da" : index == 3 ? "ta" : "data";
   if (done.result.data() == expected) return Succeeded(done);
   return testing::AssertionFailure() << names_[index] << " gave \"" << done.result.data() << '"';

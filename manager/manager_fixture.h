@@ -42,7 +42,7 @@ class PendingEntries {
  public:
   PendingEntries();
 
-  // In the order of Names. An Open of a FIFO and whole files are not among them.
+  // In the order of Names.
   std::vector<Entry> Make(Pid pid) const;
   const std::vector<std::string>& names() const { return names_; }
   // Gives each entry what it waits for.
@@ -50,9 +50,15 @@ class PendingEntries {
   // Whether `done` is what the entry at `index` gives when it has got what it waits for.
   testing::AssertionResult IsResult(size_t index, const Done& done) const;
 
+  // Whether the entry at `index` gives a descriptor when it succeeds.
+  bool MakesFd(size_t index) const { return index == kAccept || index == kOpen; }
+
   const std::string& address() const { return address_; }
 
  private:
+  static constexpr size_t kAccept = 0;
+  static constexpr size_t kOpen = 9;
+
   Pair pipe_;
   Pair nonblocking_;
   Pair full_;
@@ -60,6 +66,12 @@ class PendingEntries {
   Pair small_;
   std::string address_;
   Fd listener_;
+  Fd mailbox_;
+  Fd sender_;
+  std::string mailbox_address_;
+  TempDir directory_;
+  // Stays open: the kernel's thread may come to its open later than this.
+  mutable Fd fifo_writer_;
   std::vector<std::string> names_;
   size_t filled_ = 0;
 };

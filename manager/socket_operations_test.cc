@@ -508,6 +508,40 @@ TEST_P(SocketOperationsTest, P14MalformedAddressesAreRefusedAndQueueNothing) {
   EXPECT_EQ(Submit(Entry::Nop(kPid, 0)), 1u);
 }
 
+TEST_P(SocketOperationsTest, P13ADatagramToAFullQueueWaitsForRoom) {
+  for (int flags : {0, static_cast<int>(SOCK_NONBLOCK)}) {
+    SCOPED_TRACE(flags);
+    const Fd receiver = ListenUnix(AbstractName(), SOCK_DGRAM);
+    const Fd sender = NewSocket(AF_UNIX, SOCK_DGRAM | flags);
+    sockaddr_un un{};
+    un.sun_family = AF_UNIX;
+    std::memcpy(un.sun_path, AbstractName().data(), AbstractName().size());
+    un.sun_path[0] = '\0';
+    const auto size = static_cast<socklen_t>(offsetof(sockaddr_un, sun_path) + AbstractName().size());
+    size_t filled = 0;
+    while (sendto(sender.get(), "f", 1, MSG_DONTWAIT, reinterpret_cast<sockaddr*>(&un), size) == 1) ++filled;
+    const Seq seq = Submit(Entry::SendTo(kPid, sender.get(), Bytes("last"), absl::StrCat("unix:", AbstractName()), 0, 0));
+    EXPECT_EQ(Reapable(), 0u);
+    char data[10];
+    for (size_t i = 0; i < filled; ++i) ASSERT_EQ(recv(receiver.get(), data, sizeof(data), 0), 1);
+    EXPECT_TRUE(Succeeded(Wait(seq), 4));
+    EXPECT_EQ(recv(receiver.get(), data, sizeof(data), MSG_DONTWAIT), 4);
+  }
+}
+
+TEST_P(SocketOperationsTest, P13ANonblockingConnectToAFullBacklogWaitsForRoom) {
+  const Fd listener = ListenUnix(AbstractName(), SOCK_STREAM, 0);
+  const std::string address = absl::StrCat("unix:", AbstractName());
+  const Fd first = NewSocket(AF_UNIX, SOCK_STREAM);
+  EXPECT_TRUE(Succeeded(Run(Entry::Connect(kPid, first.get(), address, 0))));
+  const Fd second = NewSocket(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK);
+  const Seq seq = Submit(Entry::Connect(kPid, second.get(), address, 0));
+  const absl::StatusOr<Done> early = manager().WaitCompletion(kPid, seq, absl::Milliseconds(100));
+  ASSERT_TRUE(absl::IsDeadlineExceeded(early.status())) << early->status.error_message();
+  const Fd server(accept4(listener.get(), nullptr, nullptr, SOCK_CLOEXEC));
+  EXPECT_TRUE(Succeeded(Wait(seq)));
+}
+
 INSTANTIATE_TEST_SUITE_P(Threading, SocketOperationsTest, BothThreadings(), ThreadingName);
 
 }  // namespace

@@ -4,6 +4,7 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
+#include <atomic>
 #include <string>
 #include <thread>
 #include <utility>
@@ -284,6 +285,30 @@ TEST(StatsByThreads, MayBeAskedForAtAnyTime) {
     last = stats.total_completions;
   }
   worker.join();
+}
+
+TEST(StatsByThreads, EntriesOfACallThatFailsWhileItWaitsAreNotRejected) {
+  const Pair sockets = MakeSocketPair(SOCK_STREAM);
+  TestManager manager;
+  std::atomic<pid_t> waiter{0};
+  std::thread thread([&] {
+    std::vector<Entry> entries;
+    entries.push_back(Entry::Recv(kPid, sockets.first.get(), 1, 0, 0));
+    std::vector<Done> out(2);
+    waiter.store(ThisThread());
+    waiter.notify_all();
+    // Two will never be there.
+    EXPECT_TRUE(absl::IsFailedPrecondition(
+        manager->SubmitAndWait(kPid, absl::MakeSpan(entries), {}, 2, absl::MakeSpan(out), absl::InfiniteDuration()).status()));
+  });
+  waiter.wait(0);
+  while (manager->Stats().total_submissions == 0) std::this_thread::yield();
+  AwaitAsleep(waiter.load());
+  ASSERT_TRUE(manager->DestroyRing(kPid).ok());
+  thread.join();
+  EXPECT_EQ(manager->Stats().total_submissions, 1u);
+  EXPECT_EQ(manager->Stats().total_completions, 1u);
+  EXPECT_EQ(manager->Stats().rejected, 0u);
 }
 
 INSTANTIATE_TEST_SUITE_P(Threading, Stats, BothThreadings(), ThreadingName);

@@ -325,6 +325,14 @@ TEST_P(WholeFileTest, P13WriteFileToAFifoWhoseReaderGoesRaisesNoSignal) {
   EXPECT_EQ(sigpipes.count(), 0);
 }
 
+TEST_P(WholeFileTest, P12AFifoWithASilentWriterIsEAGAIN) {
+  ASSERT_EQ(mkfifo(Path("fifo").c_str(), 0600), 0);
+  const Fd writer(open(Path("fifo").c_str(), O_RDWR | O_CLOEXEC));
+  for (const Done& done : RunBatch(ReadsOf(Path("fifo"), 20))) EXPECT_TRUE(FailedWith(done, EAGAIN)) << "a silent writer";
+  ASSERT_EQ(write(writer.get(), "some", 4), 4);
+  EXPECT_TRUE(FailedWith(Run(Entry::ReadFile(kPid, Path("fifo"), 0)), EAGAIN)) << "a writer that has not said everything";
+}
+
 INSTANTIATE_TEST_SUITE_P(Threading, WholeFileTest, BothThreadings(), ThreadingName);
 
 }  // namespace

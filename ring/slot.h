@@ -86,12 +86,16 @@ struct alignas(64) Slot {
   iovec vector;
   sockaddr_storage address;
   socklen_t address_length;
+  // Seconds and nanoseconds of a pause between two tries.
+  std::array<int64_t, 2> pause;
   // Results of the members of a chain, until its last one is there.
   std::array<int32_t, 4> chain_results;
   // The place of the chain's file in the kernel ring's table.
   int32_t direct_file;
   // Which run of its lane's loop the chain was begun in.
   uint32_t begun_in;
+  // What its order at the file's own position knows the file by.
+  uint32_t position_file;
   // The job of an entry that a worker executes.
   void* job;
 
