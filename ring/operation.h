@@ -39,7 +39,7 @@ struct WriteFile {
   Bytes data;
 };
 
-// open(2), close-on-exec added; value() = fd.
+// open(2), close-on-exec added; value() = fd. One that waits for somebody (a FIFO's other end) waits without holding up others.
 struct Open {
   std::string path;
   int flags = 0;
@@ -51,14 +51,14 @@ struct Close {
   int fd = -1;
 };
 
-// pread(2), or read(2) with kCurrentPosition; value() = bytes.
+// pread(2), or read(2) with kCurrentPosition; value() = bytes. A stream has no positions: there the offset is ignored.
 struct Read {
   int fd = -1;
   size_t size = 0;
   int64_t offset = kCurrentPosition;
 };
 
-// pwrite(2), or write(2) with kCurrentPosition, until everything is written; value() = bytes.
+// pwrite(2), or write(2) with kCurrentPosition, until everything is written; value() = bytes. A stream ignores the offset.
 struct Write {
   int fd = -1;
   Bytes data;
