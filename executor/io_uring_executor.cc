@@ -168,7 +168,7 @@ absl::StatusOr<size_t> IoUringExecutor::CountCompleted(BoundRing& ring, Pid pid)
   return ring.completed().size();
 }
 
-absl::StatusOr<SyscallCompletionEntry> IoUringExecutor::WaitOne(BoundRing& ring, Pid pid, Seq seq, int64_t deadline_ns) {
+absl::StatusOr<SyscallCompletionEntry> IoUringExecutor::WaitOne(BoundRing& ring, Pid pid, Seq seq, Deadline& deadline) {
   LaneLock lock;
   if (absl::Status alive = LockRing(lock, ring, pid, /*for_submit=*/false); !alive.ok()) return alive;
   Lane& lane = *lock.lane();
@@ -198,7 +198,7 @@ absl::StatusOr<SyscallCompletionEntry> IoUringExecutor::WaitOne(BoundRing& ring,
       waiter.what = Waiter::For::kEntry;
       waiter.seq = seq;
       waiter.ring = &ring;
-      lane.Await(lock, waiter, deadline_ns);
+      lane.Await(lock, waiter, deadline);
       if (waiter.outcome == Waiter::Outcome::kRingGone) return RingGoing(pid);
       if (waiter.outcome == Waiter::Outcome::kTakenByAnother) {
         return absl::NotFoundError(absl::StrCat("entry ", seq, " of pid ", pid, " was taken by another waiter"));
@@ -215,14 +215,14 @@ absl::StatusOr<SyscallCompletionEntry> IoUringExecutor::WaitOne(BoundRing& ring,
   return done;
 }
 
-absl::StatusOr<size_t> IoUringExecutor::AwaitInRing(LaneLock& lock, BoundRing& ring, size_t min, int64_t deadline_ns) {
+absl::StatusOr<size_t> IoUringExecutor::AwaitInRing(LaneLock& lock, BoundRing& ring, size_t min, Deadline& deadline) {
   const Pid pid = ring.pid();
   while (ring.completed().size() < min) {
     Waiter waiter;
     waiter.what = Waiter::For::kCount;
     waiter.count = min;
     waiter.ring = &ring;
-    lock.lane()->Await(lock, waiter, deadline_ns);
+    lock.lane()->Await(lock, waiter, deadline);
     if (waiter.outcome == Waiter::Outcome::kRingGone) return RingGoing(pid);
     if (waiter.outcome == Waiter::Outcome::kWaiting) break;
   }
@@ -233,39 +233,39 @@ absl::StatusOr<size_t> IoUringExecutor::AwaitInRing(LaneLock& lock, BoundRing& r
   return ring.completed().size();
 }
 
-absl::StatusOr<size_t> IoUringExecutor::AwaitCount(BoundRing& ring, Pid pid, size_t min, int64_t deadline_ns) {
+absl::StatusOr<size_t> IoUringExecutor::AwaitCount(BoundRing& ring, Pid pid, size_t min, Deadline& deadline) {
   LaneLock lock;
   if (absl::Status alive = LockRing(lock, ring, pid, /*for_submit=*/false); !alive.ok()) return alive;
   if (min > ring.options().cq_size) return MoreThanHeld(ring, min);
   lock.lane()->Drive();
-  return AwaitInRing(lock, ring, min, deadline_ns);
+  return AwaitInRing(lock, ring, min, deadline);
 }
 
 absl::StatusOr<size_t> IoUringExecutor::WaitMany(BoundRing& ring, Pid pid, size_t min, absl::Span<SyscallCompletionEntry> out,
-                                                 int64_t deadline_ns) {
+                                                 Deadline& deadline) {
   LaneLock lock;
   if (absl::Status alive = LockRing(lock, ring, pid, /*for_submit=*/false); !alive.ok()) return alive;
   if (min > ring.options().cq_size) return MoreThanHeld(ring, min);
   lock.lane()->Drive();
-  absl::StatusOr<size_t> there = AwaitInRing(lock, ring, min, deadline_ns);
+  absl::StatusOr<size_t> there = AwaitInRing(lock, ring, min, deadline);
   if (!there.ok()) return there;
   return lock.lane()->DeliverOldest(ring, out);
 }
 
 absl::StatusOr<size_t> IoUringExecutor::SubmitAndWait(BoundRing& ring, Pid pid, absl::Span<SyscallSubmissionEntry> entries,
                                                       absl::Span<Seq> seqs, size_t min, absl::Span<SyscallCompletionEntry> out,
-                                                      int64_t deadline_ns) {
+                                                      Deadline& deadline) {
   LaneLock lock;
   if (absl::Status alive = LockRing(lock, ring, pid, /*for_submit=*/true); !alive.ok()) return alive;
   if (min > ring.options().cq_size) return MoreThanHeld(ring, min);
   Lane& lane = *lock.lane();
   if (absl::Status accepted = lane.Accept(ring, entries, seqs); !accepted.ok()) return accepted;
   if (ring.completed().size() < min && lane.MaySubmitAndWait()) {
-    lane.SubmitAndWaitForAny(deadline_ns);
+    lane.SubmitAndWaitForAny(deadline);
   } else {
     lane.Drive();
   }
-  absl::StatusOr<size_t> there = AwaitInRing(lock, ring, min, deadline_ns);
+  absl::StatusOr<size_t> there = AwaitInRing(lock, ring, min, deadline);
   if (!there.ok()) return there;
   return lane.DeliverOldest(ring, out);
 }
@@ -301,7 +301,8 @@ absl::Status IoUringExecutor::Destroy(BoundRing& ring, Pid pid) {
   Lane& lane = *lock.lane();
   ring.life = BoundRing::Life::kClosing;
   const absl::Duration patience = ring.options().destroy_timeout;
-  const int64_t begin_ns = MonotonicNanos();
+  Deadline deadline(patience);
+  deadline.Start(MonotonicNanos());
   lane.Drive();
   lane.RequestCancelAll(ring);
   lane.Drive();
@@ -309,7 +310,7 @@ absl::Status IoUringExecutor::Destroy(BoundRing& ring, Pid pid) {
     Waiter waiter;
     waiter.what = Waiter::For::kDrained;
     waiter.ring = &ring;
-    lane.Await(lock, waiter, DeadlineAfter(begin_ns, patience));
+    lane.Await(lock, waiter, deadline);
     if (waiter.outcome == Waiter::Outcome::kWaiting) break;
   }
 

@@ -65,12 +65,12 @@ class IoUringExecutor {
   // How many completions a ring holds, after collecting from the kernel.
   absl::StatusOr<size_t> CountCompleted(BoundRing& ring, Pid pid);
   // Waits for `min` completions and leaves them there: how many a ring holds.
-  absl::StatusOr<size_t> AwaitCount(BoundRing& ring, Pid pid, size_t min, int64_t deadline_ns);
-  absl::StatusOr<SyscallCompletionEntry> WaitOne(BoundRing& ring, Pid pid, Seq seq, int64_t deadline_ns);
+  absl::StatusOr<size_t> AwaitCount(BoundRing& ring, Pid pid, size_t min, Deadline& deadline);
+  absl::StatusOr<SyscallCompletionEntry> WaitOne(BoundRing& ring, Pid pid, Seq seq, Deadline& deadline);
   absl::StatusOr<size_t> WaitMany(BoundRing& ring, Pid pid, size_t min, absl::Span<SyscallCompletionEntry> out,
-                                  int64_t deadline_ns);
+                                  Deadline& deadline);
   absl::StatusOr<size_t> SubmitAndWait(BoundRing& ring, Pid pid, absl::Span<SyscallSubmissionEntry> entries, absl::Span<Seq> seqs,
-                                       size_t min, absl::Span<SyscallCompletionEntry> out, int64_t deadline_ns);
+                                       size_t min, absl::Span<SyscallCompletionEntry> out, Deadline& deadline);
   absl::Status Cancel(BoundRing& ring, Pid pid, Seq seq);
   absl::StatusOr<size_t> CancelAll(BoundRing& ring, Pid pid);
 
@@ -97,7 +97,7 @@ class IoUringExecutor {
   absl::Status LockRing(LaneLock& lock, BoundRing& ring, Pid pid, bool for_submit);
   Lane* LaneOfThisProcessor() const;
   // Waits until the ring holds `min` completions: how many it holds, or DeadlineExceeded when there is none.
-  static absl::StatusOr<size_t> AwaitInRing(LaneLock& lock, BoundRing& ring, size_t min, int64_t deadline_ns);
+  static absl::StatusOr<size_t> AwaitInRing(LaneLock& lock, BoundRing& ring, size_t min, Deadline& deadline);
 
   const Options options_;
   std::unique_ptr<FileWorkers> workers_;

@@ -6,8 +6,8 @@
 #include <algorithm>
 #include <cerrno>
 #include <ctime>
+#include <initializer_list>
 #include <iterator>
-#include <limits>
 #include <new>
 #include <utility>
 
@@ -20,23 +20,17 @@ namespace {
 // Bounded by what a token can name; every ring bounds its own share.
 constexpr size_t kMaxSlots = kNoSlotIndex - SlotTable::kSlotsPerChunk;
 
-bool MovesBytes(OperationKind kind) {
-  switch (kind) {
-    case OperationKind::kReadFile:
-    case OperationKind::kWriteFile:
-    case OperationKind::kRead:
-    case OperationKind::kWrite:
-    case OperationKind::kSend:
-    case OperationKind::kRecv:
-    case OperationKind::kSendTo:
-    case OperationKind::kRecvFrom:
-    case OperationKind::kIpcSend:
-    case OperationKind::kIpcRecv:
-      return true;
-    default:
-      return false;
-  }
+constexpr uint32_t MaskOf(std::initializer_list<OperationKind> kinds) {
+  uint32_t mask = 0;
+  for (const OperationKind kind : kinds) mask |= 1u << static_cast<unsigned>(kind);
+  return mask;
 }
+
+// Operations whose value is a number of bytes moved.
+constexpr uint32_t kBytesMoved = MaskOf(
+    {OperationKind::kReadFile, OperationKind::kWriteFile, OperationKind::kRead, OperationKind::kWrite, OperationKind::kSend,
+     OperationKind::kRecv, OperationKind::kSendTo, OperationKind::kRecvFrom, OperationKind::kIpcSend, OperationKind::kIpcRecv});
+static_assert(kOperationKinds <= 32);
 
 void RunFileJob(FileWorkers::Job* base) {
   auto* job = static_cast<FileJob*>(base);
@@ -61,10 +55,9 @@ int64_t MonotonicNanos() {
   return int64_t{now.tv_sec} * 1'000'000'000 + now.tv_nsec;
 }
 
-int64_t DeadlineAfter(int64_t begin_ns, absl::Duration duration) {
-  constexpr int64_t kNever = std::numeric_limits<int64_t>::max();
-  const int64_t length = absl::ToInt64Nanoseconds(duration);  // saturates
-  return length >= kNever - begin_ns ? kNever : begin_ns + length;
+void Deadline::Start(int64_t now_ns) {
+  const int64_t length = std::max<int64_t>(0, absl::ToInt64Nanoseconds(timeout_));  // saturates
+  ns_ = length >= kNever - now_ns ? kNever : now_ns + length;
 }
 
 void LaneCounters::Add(const LaneCounters& other) {
@@ -417,7 +410,9 @@ void Lane::Count(const Slot& slot) {
   ++counters_.completions_by_operation[static_cast<size_t>(kind)];
   counters_.errors += slot.progress.error != 0 ? 1 : 0;
   counters_.cancelled += slot.progress.cancelled ? 1 : 0;
-  if (MovesBytes(kind)) counters_.bytes += static_cast<uint64_t>(std::max<int64_t>(slot.value, 0));
+  if ((kBytesMoved >> static_cast<unsigned>(kind) & 1) != 0) {
+    counters_.bytes += static_cast<uint64_t>(std::max<int64_t>(slot.value, 0));
+  }
   counters_.latency.Add(now_ns_ - slot.accepted_ns);
 }
 

@@ -28,6 +28,7 @@
 #include <array>
 #include <atomic>
 #include <cstdint>
+#include <limits>
 #include <memory>
 #include <mutex>
 #include <string>
@@ -67,6 +68,33 @@ struct LaneCounters {
   void Add(const LaneCounters& other);
 };
 
+// CLOCK_MONOTONIC in nanoseconds: the clock of every deadline and latency.
+int64_t MonotonicNanos();
+
+// The end of a wait. Its time begins when somebody first has to wait: most calls never do, and a look at the clock costs as much as a
+// lock.
+class Deadline {
+ public:
+  static constexpr int64_t kNever = std::numeric_limits<int64_t>::max();
+
+  // A negative timeout is none at all, as zero.
+  explicit Deadline(absl::Duration timeout) : timeout_(timeout) {}
+
+  // On the clock of MonotonicNanos; kNever for absl::InfiniteDuration().
+  int64_t ns() {
+    if (ns_ == kNotStarted) Start(timeout_ == absl::InfiniteDuration() ? 0 : MonotonicNanos());
+    return ns_;
+  }
+  // Lets the time begin at a moment that is known already.
+  void Start(int64_t now_ns);
+
+ private:
+  static constexpr int64_t kNotStarted = -1;
+
+  absl::Duration timeout_;
+  int64_t ns_ = kNotStarted;
+};
+
 class Lane {
  public:
   struct Options {
@@ -96,10 +124,10 @@ class Lane {
            outbox_.empty();
   }
   // That one kernel entry, and the loop after it. Precondition: MaySubmitAndWait.
-  void SubmitAndWaitForAny(int64_t deadline_ns);
+  void SubmitAndWaitForAny(Deadline& deadline);
 
-  // Waits until `waiter` has an outcome or the clock has reached `deadline_ns`. Releases the lock meanwhile.
-  void Await(class LaneLock& lock, Waiter& waiter, int64_t deadline_ns);
+  // Waits until `waiter` has an outcome or `deadline` is over. Releases the lock meanwhile.
+  void Await(class LaneLock& lock, Waiter& waiter, Deadline& deadline);
 
   // Asks one entry to stop; it may be completed when this returns.
   void RequestCancel(Slot& slot);
@@ -261,11 +289,6 @@ class LaneLock {
 
   Lane* lane_ = nullptr;
 };
-
-// CLOCK_MONOTONIC in nanoseconds: the clock of every deadline and latency.
-int64_t MonotonicNanos();
-// `begin_ns` plus `duration`, the far end of the clock for absl::InfiniteDuration().
-int64_t DeadlineAfter(int64_t begin_ns, absl::Duration duration);
 
 }  // namespace agentos
 

@@ -3,7 +3,6 @@
 #include <algorithm>
 #include <cerrno>
 #include <chrono>
-#include <limits>
 #include <thread>
 
 #include "agentos/executor/lane.h"
@@ -26,7 +25,7 @@ bool IsRefusal(int result) { return result < 0 && result != -EINTR && result != 
 
 void LaneLock::Sleep(std::condition_variable& condition, int64_t deadline_ns) {
   std::unique_lock<std::mutex> held(lane_->mutex_, std::adopt_lock);
-  if (deadline_ns == std::numeric_limits<int64_t>::max()) {
+  if (deadline_ns == Deadline::kNever) {
     condition.wait(held);
   } else {
     condition.wait_until(held, std::chrono::steady_clock::time_point(std::chrono::nanoseconds(deadline_ns)));
@@ -34,7 +33,8 @@ void LaneLock::Sleep(std::condition_variable& condition, int64_t deadline_ns) {
   held.release();
 }
 
-void Lane::Await(LaneLock& lock, Waiter& waiter, int64_t deadline_ns) {
+void Lane::Await(LaneLock& lock, Waiter& waiter, Deadline& deadline) {
+  const int64_t deadline_ns = deadline.ns();
   waiter.outcome = Waiter::Outcome::kWaiting;
   waiter.ring->waiters.PushBack(&waiter);
   waiter.of_ring = true;
@@ -45,7 +45,7 @@ void Lane::Await(LaneLock& lock, Waiter& waiter, int64_t deadline_ns) {
       lock.Lock(*this);
       continue;
     }
-    const bool for_ever = deadline_ns == std::numeric_limits<int64_t>::max();
+    const bool for_ever = deadline_ns == Deadline::kNever;
     const int64_t left = for_ever ? -1 : deadline_ns - MonotonicNanos();
     if (!for_ever && left <= 0) break;
     if (leader_ == nullptr) {
@@ -70,14 +70,14 @@ void Lane::Await(LaneLock& lock, Waiter& waiter, int64_t deadline_ns) {
   }
 }
 
-void Lane::SubmitAndWaitForAny(int64_t deadline_ns) {
-  const bool for_ever = deadline_ns == std::numeric_limits<int64_t>::max();
+void Lane::SubmitAndWaitForAny(Deadline& deadline) {
   const unsigned submit = kernel_->Unsubmitted();
   kernel_->Publish();
   ++counters_.kernel_entries;
-  // now_ns_ is the moment of acceptance, an instant ago.
-  kernel_->Enter(
-      {.submit = submit, .min_complete = 1, .timeout_ns = for_ever ? int64_t{-1} : std::max<int64_t>(0, deadline_ns - now_ns_)});
+  // The moment of acceptance was an instant ago.
+  deadline.Start(now_ns_);
+  const int64_t left = deadline.ns() == Deadline::kNever ? -1 : deadline.ns() - now_ns_;
+  kernel_->Enter({.submit = submit, .min_complete = 1, .timeout_ns = left});
   Drive();
 }
 

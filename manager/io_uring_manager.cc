@@ -62,8 +62,6 @@ absl::Status AtIndex(const absl::Status& status, size_t index) {
   return absl::Status(status.code(), absl::StrCat("entry ", index, " of the batch: ", status.message()));
 }
 
-int64_t DeadlineFrom(absl::Duration timeout) { return DeadlineAfter(MonotonicNanos(), std::max(timeout, absl::ZeroDuration())); }
-
 }  // namespace
 
 class IoUringManager::Impl {
@@ -265,16 +263,17 @@ absl::StatusOr<size_t> IoUringManager::ReapCompletions(Pid pid, absl::Span<Sysca
 }
 
 absl::StatusOr<SyscallCompletionEntry> IoUringManager::WaitCompletion(Pid pid, Seq seq, absl::Duration timeout) {
-  return impl_->WithRing(pid, [&](BoundRing& ring) { return impl_->executor().WaitOne(ring, pid, seq, DeadlineFrom(timeout)); });
+  Deadline deadline(timeout);
+  return impl_->WithRing(pid, [&](BoundRing& ring) { return impl_->executor().WaitOne(ring, pid, seq, deadline); });
 }
 
 absl::StatusOr<std::vector<SyscallCompletionEntry>> IoUringManager::WaitCompletions(Pid pid, size_t min, size_t max,
                                                                                     absl::Duration timeout) {
   if (min > max) return absl::InvalidArgumentError(absl::StrCat("min is ", min, ": it must not be larger than max, ", max));
   return impl_->WithRing(pid, [&](BoundRing& ring) -> absl::StatusOr<std::vector<SyscallCompletionEntry>> {
-    const int64_t deadline_ns = DeadlineFrom(timeout);
+    Deadline deadline(timeout);
     for (;;) {
-      absl::StatusOr<size_t> there = impl_->executor().AwaitCount(ring, pid, min, deadline_ns);
+      absl::StatusOr<size_t> there = impl_->executor().AwaitCount(ring, pid, min, deadline);
       if (!there.ok()) return there.status();
       std::vector<SyscallCompletionEntry> out(std::min(*there, max));
       absl::StatusOr<size_t> taken = impl_->executor().Reap(ring, pid, absl::MakeSpan(out));
@@ -291,8 +290,8 @@ absl::StatusOr<size_t> IoUringManager::WaitCompletions(Pid pid, size_t min, absl
   if (min > out.size()) {
     return absl::InvalidArgumentError(absl::StrCat("min is ", min, ": it must not be larger than the memory for ", out.size()));
   }
-  return impl_->WithRing(pid,
-                         [&](BoundRing& ring) { return impl_->executor().WaitMany(ring, pid, min, out, DeadlineFrom(timeout)); });
+  Deadline deadline(timeout);
+  return impl_->WithRing(pid, [&](BoundRing& ring) { return impl_->executor().WaitMany(ring, pid, min, out, deadline); });
 }
 
 absl::StatusOr<size_t> IoUringManager::SubmitAndWait(Pid pid, absl::Span<SyscallSubmissionEntry> entries, absl::Span<Seq> seqs,
@@ -307,8 +306,9 @@ absl::StatusOr<size_t> IoUringManager::SubmitAndWait(Pid pid, absl::Span<Syscall
         "seqs has room for ", seqs.size(), " sequence numbers: it must be as long as the batch (", entries.size(), ") or empty"));
   }
   if (entries.empty()) return WaitCompletions(pid, min, out, timeout);
+  Deadline deadline(timeout);
   return impl_->WithEntries(pid, entries, [&](BoundRing& ring) {
-    return impl_->executor().SubmitAndWait(ring, pid, entries, seqs, min, out, DeadlineFrom(timeout));
+    return impl_->executor().SubmitAndWait(ring, pid, entries, seqs, min, out, deadline);
   });
 }
 
