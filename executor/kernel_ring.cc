@@ -1,7 +1,10 @@
 #include "agentos/executor/kernel_ring.h"
 
+#include <fcntl.h>
 #include <liburing.h>
 #include <linux/time_types.h>
+#include <sys/uio.h>
+#include <unistd.h>
 
 #include <algorithm>
 #include <cerrno>
@@ -37,6 +40,20 @@ std::string Explain(int error_number) {
     default:
       return strerrorname_np(error_number) == nullptr ? absl::StrCat("errno ", error_number) : strerrorname_np(error_number);
   }
+}
+
+// Whether pwritev2(2) knows RWF_NOSIGNAL (Linux 6.18): asked of a pipe that nobody reads, which a kernel without the flag refuses
+// before it would raise the signal.
+bool HasNosignalWrites() {
+  constexpr int kRwfNosignal = 0x100;
+  int ends[2];
+  if (pipe2(ends, O_CLOEXEC) != 0) return false;
+  close(ends[0]);
+  char byte = 0;
+  const iovec vector = {&byte, 1};
+  const bool knows = pwritev2(ends[1], &vector, 1, -1, kRwfNosignal) < 0 && errno == EPIPE;
+  close(ends[1]);
+  return knows;
 }
 
 struct NamedFlag {
@@ -129,6 +146,8 @@ absl::StatusOr<std::unique_ptr<KernelRing>> KernelRing::Create(const Options& op
   unsigned workers[2] = {std::max(4u, 4 * std::thread::hardware_concurrency()), kUnboundedKernelWorkers};
   io_uring_register_iowq_max_workers(ring, workers);
 
+  kernel_ring->set_nosignal_writes(HasNosignalWrites());
+
   // The table counts against RLIMIT_NOFILE: take what is to be had, none is fine too.
   for (unsigned places = options.direct_files; places > 0; places /= 2) {
     if (io_uring_register_files_sparse(ring, places) == 0) {
@@ -152,16 +171,16 @@ absl::StatusOr<std::unique_ptr<KernelRing>> KernelRing::Create(const Options& op
 KernelRing::KernelRing(std::unique_ptr<Uring> uring, bool single_issuer)
     : uring_(std::move(uring)), single_issuer_(single_issuer) {
   const io_uring& ring = uring_->ring;
-  sqes_ = ring.sq.sqes;
-  sq_mask_ = ring.sq.ring_mask;
-  sq_entries_ = ring.sq.ring_entries;
-  kernel_head_ = ring.sq.khead;
-  kernel_tail_ = ring.sq.ktail;
-  sq_flags_ = ring.sq.kflags;
-  cqes_ = ring.cq.cqes;
-  cq_mask_ = ring.cq.ring_mask;
-  cq_head_ = ring.cq.khead;
-  cq_tail_ = ring.cq.ktail;
+  queues_.sqes = ring.sq.sqes;
+  queues_.sq_mask = ring.sq.ring_mask;
+  queues_.sq_entries = ring.sq.ring_entries;
+  queues_.sq_head = ring.sq.khead;
+  queues_.sq_tail = ring.sq.ktail;
+  queues_.sq_flags = ring.sq.kflags;
+  queues_.cqes = ring.cq.cqes;
+  queues_.cq_mask = ring.cq.ring_mask;
+  queues_.cq_head = ring.cq.khead;
+  queues_.cq_tail = ring.cq.ktail;
 }
 
 KernelRing::~KernelRing() = default;
@@ -177,7 +196,7 @@ int KernelRing::ExecuteNop() {
   }
 }
 
-int KernelRing::fd() const { return uring_->ring.ring_fd; }
+std::vector<int> KernelRing::OwnFds() const { return {uring_->ring.ring_fd}; }
 
 int KernelRing::Enter(const EnterArguments& arguments) {
   const io_uring& ring = uring_->ring;
@@ -196,13 +215,6 @@ int KernelRing::Enter(const EnterArguments& arguments) {
 bool KernelRing::RegisterBuffer(unsigned index, absl::Span<char> memory) {
   const iovec vector = {memory.data(), memory.size()};
   return fixed_buffers_ && io_uring_register_buffers_update_tag(&uring_->ring, index, &vector, nullptr, 1) == 1;
-}
-
-int KernelRing::TakeDirectFile() {
-  if (free_direct_files_.empty()) return -1;
-  const int place = free_direct_files_.back();
-  free_direct_files_.pop_back();
-  return place;
 }
 
 }  // namespace agentos

@@ -88,24 +88,20 @@ void LaneLock::Unlock() {
   }
 }
 
-absl::StatusOr<std::unique_ptr<Lane>> Lane::Create(const Options& options) {
-  absl::StatusOr<std::unique_ptr<KernelRing>> kernel = KernelRing::Create(options.kernel);
-  if (!kernel.ok()) return kernel.status();
+absl::StatusOr<std::unique_ptr<Lane>> Lane::Create(const Options& options, std::unique_ptr<SubmissionRing> kernel) {
   const int wake_fd = eventfd(0, EFD_CLOEXEC);
   if (wake_fd < 0) return absl::ErrnoToStatus(errno, "eventfd");
-  return std::unique_ptr<Lane>(new Lane(options, *std::move(kernel), wake_fd));
+  return std::unique_ptr<Lane>(new Lane(options, std::move(kernel), wake_fd));
 }
 
-Lane::Lane(const Options& options, std::unique_ptr<KernelRing> kernel, int wake_fd)
+Lane::Lane(const Options& options, std::unique_ptr<SubmissionRing> kernel, int wake_fd)
     : options_(options),
       slots_(kMaxSlots),
       buffers_(*kernel),
       kernel_(std::move(kernel)),
       context_{*kernel_, buffers_},
       router_(options.workers->threads() > 1 ? options.workers->threads() : 0),
-      wake_fd_(wake_fd) {
-  kernel_->set_nosignal_writes(options.nosignal_writes);
-}
+      wake_fd_(wake_fd) {}
 
 Lane::~Lane() { close(wake_fd_); }
 
@@ -319,7 +315,7 @@ void Lane::DriveOnce() {
 
 [[gnu::flatten]] size_t Lane::Collect() {
   // Copied out before anything is done with them: what is done may need the queue's room.
-  std::array<KernelRing::Result, 64> results;
+  std::array<SubmissionRing::Result, 64> results;
   size_t total = 0;
   if (kernel_->NeedsGetEvents()) {
     ++counters_.kernel_entries;
@@ -334,7 +330,7 @@ void Lane::DriveOnce() {
   return total;
 }
 
-void Lane::OnResult(const KernelRing::Result& result) {
+void Lane::OnResult(const SubmissionRing::Result& result) {
   const SlotToken token = TokenOf(result.user_data);
   if (token.index == kNoSlotIndex) {
     if (MemberOf(result.user_data) == kWakeUpMember) {

@@ -41,9 +41,9 @@
 #include "absl/types/span.h"
 #include "agentos/executor/file_job.h"
 #include "agentos/executor/ipc_exchange.h"
-#include "agentos/executor/kernel_ring.h"
 #include "agentos/executor/operations.h"
 #include "agentos/executor/result_buffers.h"
+#include "agentos/executor/submission_ring.h"
 #include "agentos/executor/waiter.h"
 #include "agentos/executor/whole_file_router.h"
 #include "agentos/ring/latency_histogram.h"
@@ -98,15 +98,13 @@ class Deadline {
 class Lane {
  public:
   struct Options {
-    KernelRing::Options kernel;
     bool one_thread = false;
-    bool nosignal_writes = false;
     // Both outlive the lane.
     FileWorkers* workers = nullptr;
     IpcExchange* exchange = nullptr;
   };
 
-  static absl::StatusOr<std::unique_ptr<Lane>> Create(const Options& options);
+  static absl::StatusOr<std::unique_ptr<Lane>> Create(const Options& options, std::unique_ptr<SubmissionRing> kernel);
   ~Lane();
   Lane(const Lane&) = delete;
   Lane& operator=(const Lane&) = delete;
@@ -165,13 +163,13 @@ class Lane {
 
   size_t live_slots() const { return slots_.live(); }
   const LaneCounters& counters() const { return counters_; }
-  const KernelRing& kernel() const { return *kernel_; }
+  const SubmissionRing& kernel() const { return *kernel_; }
   bool one_thread() const { return options_.one_thread; }
 
  private:
   friend class LaneLock;
 
-  Lane(const Options& options, std::unique_ptr<KernelRing> kernel, int wake_fd);
+  Lane(const Options& options, std::unique_ptr<SubmissionRing> kernel, int wake_fd);
 
   // Starting.
   void StartQueued(BoundRing& ring);
@@ -192,7 +190,7 @@ class Lane {
 
   // Ending.
   size_t Collect();
-  void OnResult(const KernelRing::Result& result);
+  void OnResult(const SubmissionRing::Result& result);
   void OnStep(Slot& slot, StepResult step);
   size_t CollectFromWorkers();
   void OnJobDone(FileJob& job);
@@ -221,7 +219,7 @@ class Lane {
   SlotTable slots_;
   ResultBuffers buffers_;
   // After the slots and the buffers: the kernel lets go of them before they are freed.
-  std::unique_ptr<KernelRing> kernel_;
+  std::unique_ptr<SubmissionRing> kernel_;
   OperationContext context_;
   WholeFileRouter router_;
   LaneCounters counters_;

@@ -20,7 +20,7 @@
 #include <cstdint>
 #include <vector>
 
-#include "agentos/executor/kernel_ring.h"
+#include "agentos/executor/submission_ring.h"
 #include "agentos/executor/result_buffers.h"
 #include "agentos/ring/slot.h"
 
@@ -40,7 +40,7 @@ enum class StepResult : uint8_t {
 };
 
 struct OperationContext {
-  KernelRing& kernel;
+  SubmissionRing& kernel;
   ResultBuffers& buffers;
   // The fds of the kernel rings themselves, ascending: an entry that names one (P16: a Close, a Read of the wake-up) is answered with
   // EBADF.

@@ -18,14 +18,14 @@
 #include <cstddef>
 #include <cstdint>
 
-#include "agentos/executor/kernel_ring.h"
+#include "agentos/executor/submission_ring.h"
 #include "agentos/ring/result_buffer_pool.h"
 
 namespace agentos {
 
 class ResultBuffers {
  public:
-  explicit ResultBuffers(KernelRing& kernel) : kernel_(kernel), pool_(ResultBufferPool::Create()) {}
+  explicit ResultBuffers(SubmissionRing& kernel) : kernel_(kernel), pool_(ResultBufferPool::Create()) {}
   ~ResultBuffers() { pool_->Close(); }
   ResultBuffers(const ResultBuffers&) = delete;
   ResultBuffers& operator=(const ResultBuffers&) = delete;
@@ -61,7 +61,7 @@ class ResultBuffers {
     }
   }
 
-  KernelRing& kernel_;
+  SubmissionRing& kernel_;
   ResultBufferPool* const pool_;
   // The classes whose arena has not been asked for yet, a bit each.
   uint32_t untried_ = (1u << ResultBufferPool::kClasses) - 1;

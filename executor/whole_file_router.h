@@ -17,6 +17,7 @@
 #ifndef AGENTOS_EXECUTOR_WHOLE_FILE_ROUTER_H_
 #define AGENTOS_EXECUTOR_WHOLE_FILE_ROUTER_H_
 
+#include <algorithm>
 #include <cstddef>
 #include <cstdint>
 
@@ -30,8 +31,10 @@ class WholeFileRouter {
   static constexpr int64_t kSlowJobNs = 30'000;
   // How many jobs may wait for `threads` workers when they are quick.
   static constexpr size_t kQuickBacklog = 256;
-  // When workers are better, every so many files one is tried as a chain again: the next directory may be on another file system.
-  static constexpr uint32_t kTryChainEvery = 64;
+  // When workers are better, one in so many files is tried as a chain again: the next directory may be on another file system. A chain
+  // that is handed over costs as much as ten files, so each try in vain makes the next one rarer.
+  static constexpr uint32_t kFirstTryAfter = 64;
+  static constexpr uint32_t kLastTryAfter = 4096;
 
   // `threads` is 0 where there is no second processor to gain from.
   explicit WholeFileRouter(size_t threads) : threads_(threads) {}
@@ -41,12 +44,17 @@ class WholeFileRouter {
     if (threads_ == 0 || under_way < kFew) return false;
     const size_t most = job_ns_ > kSlowJobNs ? threads_ : kQuickBacklog;
     if (backlog >= most) return false;
-    ++turn_;
-    return chains_handed_over() ? turn_ % kTryChainEvery != 0 : turn_ % 2 == 0;
+    if (!chains_handed_over()) return (++turn_ & 1) == 0;
+    if (++turn_ < try_after_) return true;
+    turn_ = 0;
+    return false;
   }
 
   // A chain has ended; `at_once` within the kernel entry that submitted it.
-  void OnChainEnd(bool at_once) { handed_over_ += ((at_once ? 0 : kOne) - handed_over_) / 8; }
+  void OnChainEnd(bool at_once) {
+    handed_over_ += ((at_once ? 0 : kOne) - handed_over_) / 8;
+    try_after_ = at_once ? kFirstTryAfter : std::min(2 * try_after_, kLastTryAfter);
+  }
 
   // A worker has finished a file.
   void OnJobEnd(int64_t duration_ns) { job_ns_ += (duration_ns - job_ns_) / 16; }
@@ -61,6 +69,7 @@ class WholeFileRouter {
   int32_t handed_over_ = 0;
   int64_t job_ns_ = 0;
   uint32_t turn_ = 0;
+  uint32_t try_after_ = kFirstTryAfter;
 };
 
 }  // namespace agentos

@@ -66,7 +66,7 @@ absl::Status AtIndex(const absl::Status& status, size_t index) {
 
 class IoUringManager::Impl {
  public:
-  Impl(const IoUringManagerOptions& options, std::unique_ptr<PostOffice> post_office, std::unique_ptr<IoUringExecutor> executor,
+  Impl(const IoUringManagerOptions& options, std::unique_ptr<PostOffice> post_office, std::unique_ptr<RingExecutor> executor,
        ExecutorInfo info)
       : guard_(options.threading), info_(std::move(info)), post_office_(std::move(post_office)), executor_(std::move(executor)) {}
 
@@ -174,7 +174,7 @@ class IoUringManager::Impl {
   }
 
   const CallerGuard& guard() const { return guard_; }
-  IoUringExecutor& executor() { return *executor_; }
+  RingExecutor& executor() { return *executor_; }
   const RingDirectory& directory() const { return directory_; }
   const ExecutorInfo& info() const { return info_; }
   void Reject(size_t count) { rejected_.fetch_add(count, std::memory_order_relaxed); }
@@ -183,7 +183,7 @@ class IoUringManager::Impl {
   const CallerGuard guard_;
   const ExecutorInfo info_;
   std::unique_ptr<PostOffice> post_office_;
-  std::unique_ptr<IoUringExecutor> executor_;
+  std::unique_ptr<RingExecutor> executor_;
 
   // Guards changes of the directory and keeps it in step with the post office.
   std::mutex directory_mutex_;
@@ -200,15 +200,15 @@ absl::StatusOr<std::unique_ptr<IoUringManager>> IoUringManager::Create(IoUringMa
                                                  "); use io_uring, or leave the choice to the library"));
   }
   auto post_office = std::make_unique<PostOffice>();
-  IoUringExecutor::Options executor_options;
+  RingExecutor::Options executor_options;
   executor_options.threading = options.threading;
   executor_options.observer = options.observer;
-  executor_options.kernel_rings = options.kernel_rings;
-  executor_options.kernel_ring_entries = options.kernel_ring_entries;
+  executor_options.rings = options.kernel_rings;
+  executor_options.ring_entries = options.kernel_ring_entries;
   executor_options.file_workers = options.file_workers;
-  absl::StatusOr<std::unique_ptr<IoUringExecutor>> executor = IoUringExecutor::Create(executor_options, post_office.get());
+  absl::StatusOr<std::unique_ptr<RingExecutor>> executor = MakeIoUringExecutor(executor_options, post_office.get());
   if (!executor.ok()) return executor.status();
-  ExecutorInfo info{ExecutorKind::kIoUring, "io_uring", absl::StrCat(choice->by, "; ", (*executor)->Describe())};
+  ExecutorInfo info{ExecutorKind::kIoUring, "io_uring", absl::StrCat(choice->by, "; ", DescribeIoUringExecutor(**executor))};
   return std::unique_ptr<IoUringManager>(
       new IoUringManager(std::make_unique<Impl>(options, std::move(post_office), *std::move(executor), std::move(info))));
 }

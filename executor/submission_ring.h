@@ -1,0 +1,147 @@
+// A pair of queues in front of whatever executes system calls: the seam that executors are made at.
+//
+// Entries and results have io_uring's form (plain structs of <linux/io_uring.h>), because it is a good one: an entry is 64 bytes
+// that say everything, a result is a number and a user_data. KernelRing puts the kernel behind the queues, ThreadRing threads and
+// epoll. What stands above is written once against this header and so behaves the same on both (P15).
+//
+// Thread rule: NextSqe, SpaceLeft, Publish and CopyCqes are externally synchronised. Enter may be called by several threads at
+// once, without that lock, unless the ring was made for one thread.
+// Lifetime: memory named in an entry must stay valid until its completion. Destroying a ring does not wait.
+// Errors: Enter answers -errno as io_uring_enter(2) does.
+// Source: io_uring(7), io_uring_enter(2).
+//
+//   io_uring_sqe* sqe = ring->NextSqe();  // zeroed; null when the submission queue is full
+//   sqe->opcode = IORING_OP_NOP;
+//   ring->Publish();
+//   int submitted = ring->Enter({.submit = 1});
+//   size_t n = ring->CopyCqes(results);
+
+#ifndef AGENTOS_EXECUTOR_SUBMISSION_RING_H_
+#define AGENTOS_EXECUTOR_SUBMISSION_RING_H_
+
+#include <linux/io_uring.h>
+
+#include <algorithm>
+#include <cstddef>
+#include <cstdint>
+#include <cstring>
+#include <string>
+#include <vector>
+
+#include "absl/types/span.h"
+
+namespace agentos {
+
+class SubmissionRing {
+ public:
+  struct Result {
+    uint64_t user_data;
+    int32_t value;
+    uint32_t flags;
+  };
+
+  struct EnterArguments {
+    unsigned submit = 0;
+    // Wait until so many completions are there; 0 does not wait.
+    unsigned min_complete = 0;
+    // Run what was put off for the next entry, also without waiting.
+    bool get_events = false;
+    // When waiting: how long, in nanoseconds; negative means for ever.
+    int64_t timeout_ns = -1;
+  };
+
+  virtual ~SubmissionRing() = default;
+  SubmissionRing(const SubmissionRing&) = delete;
+  SubmissionRing& operator=(const SubmissionRing&) = delete;
+
+  // A zeroed entry that Publish will hand over; null when SpaceLeft is 0.
+  io_uring_sqe* NextSqe() {
+    if (SpaceLeft() == 0) return nullptr;
+    io_uring_sqe* sqe = &queues_.sqes[tail_++ & queues_.sq_mask];
+    std::memset(sqe, 0, sizeof(*sqe));
+    return sqe;
+  }
+  unsigned SpaceLeft() const { return queues_.sq_entries - Unsubmitted(); }
+
+  // Makes the entries taken so far visible to whoever executes them.
+  void Publish() { __atomic_store_n(queues_.sq_tail, tail_, __ATOMIC_RELEASE); }
+  // Entries that were published but not taken yet, and those not published.
+  unsigned Unsubmitted() const { return tail_ - __atomic_load_n(queues_.sq_head, __ATOMIC_ACQUIRE); }
+
+  // io_uring_enter(2): the number of entries taken, or -errno. -ETIME at the timeout.
+  virtual int Enter(const EnterArguments& arguments) = 0;
+
+  // Copies results out and gives their places back.
+  size_t CopyCqes(absl::Span<Result> results) {
+    const unsigned head = *queues_.cq_head;
+    const size_t n = std::min<size_t>(__atomic_load_n(queues_.cq_tail, __ATOMIC_ACQUIRE) - head, results.size());
+    for (size_t i = 0; i < n; ++i) {
+      const io_uring_cqe& cqe = queues_.cqes[(head + i) & queues_.cq_mask];
+      results[i] = {cqe.user_data, cqe.res, cqe.flags};
+    }
+    if (n > 0) __atomic_store_n(queues_.cq_head, static_cast<unsigned>(head + n), __ATOMIC_RELEASE);
+    return n;
+  }
+
+  // Whether results are held back until somebody enters with get_events (overflow, deferred work).
+  bool NeedsGetEvents() const {
+    return (__atomic_load_n(queues_.sq_flags, __ATOMIC_RELAXED) & (IORING_SQ_CQ_OVERFLOW | IORING_SQ_TASKRUN)) != 0;
+  }
+  bool HasCqes() const { return __atomic_load_n(queues_.cq_tail, __ATOMIC_ACQUIRE) != *queues_.cq_head; }
+
+  virtual bool Supports(unsigned opcode) const = 0;
+
+  // Registers memory as number `index` of the fixed buffers, up to kFixedBuffers. False when it cannot be had; it is not needed.
+  static constexpr unsigned kFixedBuffers = 4;
+  virtual bool RegisterBuffer(unsigned index, absl::Span<char> memory) = 0;
+
+  // The descriptors that are the ring's own: entries must not touch them.
+  virtual std::vector<int> OwnFds() const = 0;
+
+  // What of it is in use, for people: "SINGLE_ISSUER, DEFER_TASKRUN".
+  virtual std::string Features() const = 0;
+
+  // Whether writes can be told not to raise SIGPIPE (RWF_NOSIGNAL).
+  bool has_nosignal_writes() const { return nosignal_writes_; }
+  void set_nosignal_writes(bool has) { nosignal_writes_ = has; }
+
+  // A free place in the table of direct descriptors, -1 when there is none. Same synchronisation as NextSqe.
+  int TakeDirectFile() {
+    if (free_direct_files_.empty()) return -1;
+    const int place = free_direct_files_.back();
+    free_direct_files_.pop_back();
+    return place;
+  }
+  void GiveDirectFile(int place) { free_direct_files_.push_back(place); }
+
+ protected:
+  // Where the queues lie, with the meaning that io_uring_setup(2) gives them. Sizes are powers of two.
+  struct Queues {
+    io_uring_sqe* sqes = nullptr;
+    unsigned sq_mask = 0;
+    unsigned sq_entries = 0;
+    const unsigned* sq_head = nullptr;
+    unsigned* sq_tail = nullptr;
+    const unsigned* sq_flags = nullptr;
+    io_uring_cqe* cqes = nullptr;
+    unsigned cq_mask = 0;
+    unsigned* cq_head = nullptr;
+    const unsigned* cq_tail = nullptr;
+  };
+
+  SubmissionRing() = default;
+
+  // Set by the maker before anything else is called.
+  Queues queues_;
+  // None by default.
+  std::vector<int> free_direct_files_;
+
+ private:
+  bool nosignal_writes_ = false;
+  // Runs ahead of *sq_tail until Publish.
+  unsigned tail_ = 0;
+};
+
+}  // namespace agentos
+
+#endif  // AGENTOS_EXECUTOR_SUBMISSION_RING_H_
