@@ -20,8 +20,8 @@
 #include <cstdint>
 #include <vector>
 
-#include "agentos/executor/submission_ring.h"
 #include "agentos/executor/result_buffers.h"
+#include "agentos/executor/submission_ring.h"
 #include "agentos/ring/slot.h"
 
 namespace agentos {
