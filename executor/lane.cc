@@ -99,7 +99,7 @@ Lane::Lane(const Options& options, std::unique_ptr<SubmissionRing> kernel, int w
       slots_(kMaxSlots),
       buffers_(*kernel),
       kernel_(std::move(kernel)),
-      context_{*kernel_, buffers_},
+      context_(*kernel_, buffers_),
       router_(options.workers->threads() > 1 ? options.workers->threads() : 0),
       wake_fd_(wake_fd) {}
 
@@ -117,6 +117,10 @@ Lane::~Lane() { close(wake_fd_); }
   buffers_.CollectReturned();
   now_ns_ = MonotonicNanos();
   for (size_t i = 0; i < entries.size(); ++i) {
+    if (!entries[i].is_plain()) [[unlikely]] {
+      i += AcceptChain(ring, entries.subspan(i), seqs.empty() ? seqs : seqs.subspan(i));
+      continue;
+    }
     Slot* slot = slots_.Allocate();
     const bool begin = ring.Accept(slot, std::move(entries[i]), now_ns_);
     if (!seqs.empty()) seqs[i] = slot->seq;
@@ -124,6 +128,33 @@ Lane::~Lane() { close(wake_fd_); }
   }
   counters_.submissions += entries.size();
   return absl::OkStatus();
+}
+
+size_t Lane::AcceptChain(BoundRing& ring, absl::Span<SyscallSubmissionEntry> entries, absl::Span<Seq> seqs) {
+  Slot* first = nullptr;
+  Slot* last = nullptr;
+  bool begin = false;
+  size_t count = 0;
+  // All of it is accepted before its first entry begins, which may end at once.
+  for (bool linked = true; linked; ++count) {
+    linked = entries[count].link() != Link::kNone;
+    const int64_t timeout_ns = entries[count].timeout_ns();
+    Slot* slot = slots_.Allocate();
+    if (first == nullptr) {
+      begin = ring.Accept(slot, std::move(entries[count]), now_ns_);
+      first = slot;
+    } else {
+      ring.AcceptLinked(slot, std::move(entries[count]), now_ns_);
+      last->chain_next = slot;
+    }
+    slot->chain_previous = last;
+    slot->chain_next = nullptr;
+    last = slot;
+    if (!seqs.empty()) seqs[count] = slot->seq;
+    if (timeout_ns > 0) AddTimer(*slot, timeout_ns);
+  }
+  if (begin) Begin(*first);
+  return count - 1;
 }
 
 void Lane::StartQueued(BoundRing& ring) {
@@ -289,7 +320,7 @@ void Lane::AddNewJobs() {
 void Lane::Drive() {
   do {
     DriveOnce();
-  } while (!opened_chains_.empty() && CallOffStuckChains());
+  } while ((!opened_chains_.empty() && CallOffStuckChains()) || (!timers_.empty() && StopLateEntries()));
   ++drive_;
   if (owes_wake_up_) WakeLeader();
 }
@@ -384,8 +415,17 @@ void Lane::OnStep(Slot& slot, StepResult step) {
 }
 
 void Lane::Finish(Slot& slot) {
-  slot.progress.place = SlotPlace::kNowhere;
-  if (slot.entry.kind() == OperationKind::kReadFile && slot.progress.state != SlotState::kQueued) --reads_under_way_;
+  if (slot.progress.state != SlotState::kQueued) [[likely]] {
+    slot.progress.place = SlotPlace::kNowhere;
+    if (slot.entry.kind() == OperationKind::kReadFile) --reads_under_way_;
+    if (slot.entry.is_plain()) [[likely]] {
+      return FinishAlone(slot);
+    }
+  }
+  FinishMember(slot);
+}
+
+void Lane::FinishAlone(Slot& slot) {
   if (slot.progress.state == SlotState::kAbandoned) {
     Count(slot);
     return Discard(&slot);
@@ -394,7 +434,7 @@ void Lane::Finish(Slot& slot) {
   if (slot.progress.holds_position) ring.positions.Release(slot, ready_);
   Count(slot);
   Place(ring, slot);
-  if (!ring.queued().empty() && !ring.wants_start) {
+  if (ring.may_start() && !ring.wants_start) {
     ring.wants_start = true;
     wants_start_.push_back(&ring);
   }
@@ -432,7 +472,7 @@ void Lane::Place(BoundRing& ring, Slot& slot) {
   for (Waiter* waiter = ring.waiters.front(); waiter != nullptr; waiter = waiter->next_of_ring) {
     if (waiter->outcome != Waiter::Outcome::kWaiting) continue;
     const bool enough = waiter->what == Waiter::For::kCount && ring.completed().size() >= waiter->count;
-    const bool drained = waiter->what == Waiter::For::kDrained && ring.in_flight().empty() && ring.queued().empty();
+    const bool drained = waiter->what == Waiter::For::kDrained && ring.in_flight().empty() && ring.waiting() == 0;
     if (enough || drained) Satisfy(*waiter, Waiter::Outcome::kSatisfied);
   }
 }

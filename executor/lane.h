@@ -44,6 +44,7 @@
 #include "agentos/executor/operations.h"
 #include "agentos/executor/result_buffers.h"
 #include "agentos/executor/submission_ring.h"
+#include "agentos/executor/timer_heap.h"
 #include "agentos/executor/waiter.h"
 #include "agentos/executor/whole_file_router.h"
 #include "agentos/ring/latency_histogram.h"
@@ -158,7 +159,7 @@ class Lane {
   bool Close();
 
   // The fds that entries must not touch: those of all lanes.
-  void ProtectFds(std::vector<int> fds) { context_.own_fds = std::move(fds); }
+  void ProtectFds(std::vector<int> fds) { context_.ProtectFds(std::move(fds)); }
   int wake_fd() const { return wake_fd_; }
 
   size_t live_slots() const { return slots_.live(); }
@@ -172,6 +173,8 @@ class Lane {
   Lane(const Options& options, std::unique_ptr<SubmissionRing> kernel, int wake_fd);
 
   // Starting.
+  // Accepts an entry with modifiers, and those that it is linked to: how many more than one.
+  size_t AcceptChain(BoundRing& ring, absl::Span<SyscallSubmissionEntry> entries, absl::Span<Seq> seqs);
   void StartQueued(BoundRing& ring);
   void Begin(Slot& slot);
   void BeginKernelStep(Slot& slot);
@@ -195,6 +198,13 @@ class Lane {
   size_t CollectFromWorkers();
   void OnJobDone(FileJob& job);
   void Finish(Slot& slot);
+  void FinishAlone(Slot& slot);
+  // Of an entry with modifiers, or in a chain.
+  void FinishMember(Slot& slot);
+  void AddTimer(Slot& slot, int64_t timeout_ns);
+  bool StopLateEntries();
+  // When the leader must come back by itself, at the latest.
+  int64_t NextTimer() const { return timers_.empty() ? Deadline::kNever : timers_.earliest_ns(); }
   void Count(const Slot& slot);
   void Place(BoundRing& ring, Slot& slot);
   void Drop(Slot* slot);
@@ -240,8 +250,11 @@ class Lane {
   // Messages for entries of whichever lane, delivered when the lock is given up.
   std::vector<IpcDelivery> outbox_;
 
+  TimerHeap timers_;
   LaneWaiters waiters_;
   Waiter* leader_ = nullptr;
+  // Until when the leader sleeps if nothing happens.
+  int64_t leader_sleeps_until_ns_ = 0;
 
   // The wake-up: a read of wake_fd_ in the kernel ring. wake_value_ must stay valid until it has completed.
   const int wake_fd_;

@@ -29,6 +29,9 @@ void Lane::RequestCancel(Slot& slot) {
     case SlotPlace::kNowhere:
       std::erase(ready_, &slot);
       break;
+    case SlotPlace::kLinked:
+    case SlotPlace::kBehindDrain:
+      break;
     case SlotPlace::kParked:
       RingOf(slot).positions.Withdraw(slot, ready_);
       break;
@@ -48,11 +51,17 @@ void Lane::RequestCancel(Slot& slot) {
 }
 
 size_t Lane::RequestCancelAll(BoundRing& ring) {
-  std::vector<Slot*> slots;
-  for (Slot* slot = ring.queued().front(); slot != nullptr; slot = slot->next) slots.push_back(slot);
-  for (Slot* slot = ring.in_flight().front(); slot != nullptr; slot = slot->next) slots.push_back(slot);
-  for (Slot* slot : slots) RequestCancel(*slot);
-  return slots.size();
+  // Those that have not started first, so that nothing starts because another one ends.
+  std::vector<SlotToken> tokens;
+  ring.ForEachWaiting([&](const Slot* slot) { tokens.push_back(slot->token()); });
+  for (Slot* slot = ring.in_flight().front(); slot != nullptr; slot = slot->next) tokens.push_back(slot->token());
+  for (const SlotToken token : tokens) {
+    // It may have ended with one that was cancelled before it.
+    Slot* slot = slots_.Find(token);
+    if (slot == nullptr || (slot->progress.state != SlotState::kQueued && slot->progress.state != SlotState::kInKernel)) continue;
+    RequestCancel(*slot);
+  }
+  return tokens.size();
 }
 
 io_uring_sqe* Lane::NextInternalSqe(unsigned needed) {

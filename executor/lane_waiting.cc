@@ -45,11 +45,12 @@ void Lane::Await(LaneLock& lock, Waiter& waiter, Deadline& deadline) {
       lock.Lock(*this);
       continue;
     }
-    const bool for_ever = deadline_ns == Deadline::kNever;
-    const int64_t left = for_ever ? -1 : deadline_ns - MonotonicNanos();
-    if (!for_ever && left <= 0) break;
+    const int64_t until_ns = std::min(deadline_ns, NextTimer());
+    const int64_t now_ns = until_ns == Deadline::kNever ? 0 : MonotonicNanos();
+    if (now_ns >= deadline_ns) break;
     if (leader_ == nullptr) {
-      Lead(lock, waiter, left);
+      leader_sleeps_until_ns_ = until_ns;
+      Lead(lock, waiter, until_ns == Deadline::kNever ? -1 : std::max<int64_t>(0, until_ns - now_ns));
     } else if (kernel_->Unsubmitted() > 0) {
       // The leader is in the kernel already and does not take them along.
       Drive();
@@ -76,7 +77,8 @@ void Lane::SubmitAndWaitForAny(Deadline& deadline) {
   ++counters_.kernel_entries;
   // The moment of acceptance was an instant ago.
   deadline.Start(now_ns_);
-  const int64_t left = deadline.ns() == Deadline::kNever ? -1 : deadline.ns() - now_ns_;
+  const int64_t until_ns = std::min(deadline.ns(), NextTimer());
+  const int64_t left = until_ns == Deadline::kNever ? -1 : std::max<int64_t>(0, until_ns - now_ns_);
   kernel_->Enter({.submit = submit, .min_complete = 1, .timeout_ns = left});
   Drive();
 }
@@ -113,7 +115,7 @@ int64_t Lane::JobsWorthWaking(const Waiter& leader) const {
   // Waking a thread costs as much as reading ten files. Only a leader that waits alone, for many, and with nothing left to start can do
   // without each single one.
   const bool alone = waiters_.front()->next_of_lane == nullptr;
-  if (!alone || leader.what != Waiter::For::kCount || !leader.ring->queued().empty()) return 1;
+  if (!alone || leader.what != Waiter::For::kCount || leader.ring->may_start()) return 1;
   const size_t missing = leader.count - std::min(leader.count, leader.ring->completed().size());
   return static_cast<int64_t>(std::max<size_t>(1, std::min(missing, jobs_under_way_)));
 }

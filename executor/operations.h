@@ -18,6 +18,7 @@
 #include <cerrno>
 #include <cstddef>
 #include <cstdint>
+#include <utility>
 #include <vector>
 
 #include "agentos/executor/result_buffers.h"
@@ -39,19 +40,31 @@ enum class StepResult : uint8_t {
   kGeneral,
 };
 
-struct OperationContext {
+class OperationContext {
+ public:
+  OperationContext(SubmissionRing& ring, ResultBuffers& result_buffers) : kernel(ring), buffers(result_buffers) {}
+
   SubmissionRing& kernel;
   ResultBuffers& buffers;
-  // The fds of the kernel rings themselves, ascending: an entry that names one (P16: a Close, a Read of the wake-up) is answered with
-  // EBADF.
-  std::vector<int> own_fds = {};
 
+  // The descriptors of the rings themselves: an entry that names one (P16: a Close, a Read of the wake-up) is answered with EBADF.
+  void ProtectFds(std::vector<int> fds) {
+    std::sort(fds.begin(), fds.end());
+    first_own_fd_ = fds.front();
+    own_fd_span_ = static_cast<unsigned>(fds.back() - fds.front());
+    own_fds_ = std::move(fds);
+  }
   bool IsOwnFd(int fd) const {
-    if (own_fds.empty() || fd < own_fds.front() || fd > own_fds.back()) [[likely]] {
+    if (static_cast<unsigned>(fd - first_own_fd_) > own_fd_span_) [[likely]] {
       return false;
     }
-    return std::binary_search(own_fds.begin(), own_fds.end(), fd);
+    return std::binary_search(own_fds_.begin(), own_fds_.end(), fd);
   }
+
+ private:
+  int first_own_fd_ = -1;
+  unsigned own_fd_span_ = 0;
+  std::vector<int> own_fds_;
 };
 
 // The most submission entries one step takes.

@@ -63,7 +63,6 @@ absl::StatusOr<std::unique_ptr<RingExecutor>> RingExecutor::Create(const Options
     own_fds.insert(own_fds.end(), fds.begin(), fds.end());
     own_fds.push_back(lane->wake_fd());
   }
-  std::sort(own_fds.begin(), own_fds.end());
   for (const std::unique_ptr<Lane>& lane : lanes) lane->ProtectFds(own_fds);
   return std::unique_ptr<RingExecutor>(new RingExecutor(options, std::move(workers), std::move(lanes)));
 }
@@ -212,7 +211,7 @@ absl::StatusOr<size_t> RingExecutor::AwaitInRing(LaneLock& lock, BoundRing& ring
   }
   if (ring.completed().empty() && min > 0) {
     return absl::DeadlineExceededError(
-        absl::StrCat("no completion for pid ", pid, "; ", ring.in_flight().size() + ring.queued().size(), " under way"));
+        absl::StrCat("no completion for pid ", pid, "; ", ring.in_flight().size() + ring.waiting(), " under way"));
   }
   return ring.completed().size();
 }

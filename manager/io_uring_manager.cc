@@ -122,6 +122,10 @@ class IoUringManager::Impl {
         return entries.size() == 1 ? status : AtIndex(status, i);
       }
     }
+    if (entries.back().link() != Link::kNone) [[unlikely]] {
+      rejected_.fetch_add(entries.size(), std::memory_order_relaxed);
+      return AtIndex(absl::InvalidArgumentError("it is linked to the next one, but the batch ends with it"), entries.size() - 1);
+    }
     absl::StatusOr<BoundRing*> ring = FindOrMake(pid);
     if (!ring.ok()) return ring.status();
     auto result = call(**ring);

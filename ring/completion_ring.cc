@@ -41,6 +41,8 @@ void SyscallCompletionRing::Reset(Pid pid, const RingOptions& options, RingObser
   max_in_flight_ = options.max_in_flight == 0 ? options.cq_size : options.max_in_flight;
   observer_ = observer;
   last_seq_ = 0;
+  queued_ = StartQueue();
+  held_back_ = false;
   dropped_ = {};
   next_dropped_ = 0;
 }
@@ -53,9 +55,55 @@ absl::Status SyscallCompletionRing::NoRoom(size_t count) const {
                                                    ": its queue holds ", most, "; split the batch or make the ring larger"));
   }
   return absl::ResourceExhaustedError(
-      absl::StrCat("the ring of pid ", pid_, " has no room for ", count, count == 1 ? " entry: " : " entries: ", queued_.size(),
+      absl::StrCat("the ring of pid ", pid_, " has no room for ", count, count == 1 ? " entry: " : " entries: ", waiting(),
                    " of ", options_.sq_size, " waiting, ", in_flight_.size(), " started, ", completed_.size(), " of ",
                    options_.cq_size, " completions not reaped; reap completions and submit again"));
+}
+
+bool SyscallCompletionRing::Enqueue(Slot* slot) {
+  if (!held_back_ && !slot->entry.drain()) {
+    queued_.PushBack(slot);
+    return false;
+  }
+  if (!held_back_ && queued_.empty() && in_flight_.empty()) {
+    held_back_ = true;
+    Launch(slot);
+    return true;
+  }
+  held_back_ = true;
+  slot->progress.place = SlotPlace::kBehindDrain;
+  behind_drain_.PushBack(slot);
+  return false;
+}
+
+void SyscallCompletionRing::RemoveWaiting(Slot* slot) {
+  switch (slot->progress.place) {
+    case SlotPlace::kLinked:
+      return linked_.Remove(slot);
+    case SlotPlace::kBehindDrain:
+      return behind_drain_.Remove(slot);
+    default:
+      return queued_.Remove(slot);
+  }
+}
+
+Slot* SyscallCompletionRing::PopDrain() {
+  if (!in_flight_.empty()) return nullptr;
+  Slot* slot = behind_drain_.PopFront();
+  slot->progress.place = SlotPlace::kNowhere;
+  return slot;
+}
+
+void SyscallCompletionRing::EndDrain(const Slot& slot) {
+  // One that waited between others has held up nobody by itself.
+  const bool waited = slot.progress.place == SlotPlace::kBehindDrain;
+  if (waited && !in_flight_.empty() && in_flight_.front()->entry.drain()) return;
+  while (!behind_drain_.empty() && !behind_drain_.front()->entry.drain()) {
+    Slot* next = behind_drain_.PopFront();
+    next->progress.place = SlotPlace::kNowhere;
+    queued_.PushBack(next);
+  }
+  held_back_ = !behind_drain_.empty();
 }
 
 void SyscallCompletionRing::Abandon(Slot* slot) {
@@ -69,6 +117,8 @@ SyscallCompletionRing::Whereabouts SyscallCompletionRing::Find(Seq seq, Slot** s
   if ((*slot = completed_.Find(seq)) != nullptr) return Whereabouts::kCompleted;
   if ((*slot = in_flight_.Find(seq)) != nullptr) return Whereabouts::kInFlight;
   if ((*slot = queued_.Find(seq)) != nullptr) return Whereabouts::kQueued;
+  if ((*slot = linked_.Find(seq)) != nullptr) return Whereabouts::kQueued;
+  if ((*slot = behind_drain_.Find(seq)) != nullptr) return Whereabouts::kQueued;
   return std::find(dropped_.begin(), dropped_.end(), seq) == dropped_.end() ? Whereabouts::kUnknown : Whereabouts::kDropped;
 }
 

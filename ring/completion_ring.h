@@ -29,6 +29,7 @@
 #include "agentos/ring/observer.h"
 #include "agentos/ring/ring_options.h"
 #include "agentos/ring/slot.h"
+#include "agentos/ring/start_queue.h"
 #include "agentos/ring/types.h"
 
 namespace agentos {
@@ -54,8 +55,8 @@ class SyscallCompletionRing {
 
   // Whether `count` more entries may be accepted.
   absl::Status CheckRoom(size_t count) const {
-    const size_t committed = queued_.size() + in_flight_.size() + completed_.size();
-    const bool fits = queued_.size() + count <= options_.sq_size &&
+    const size_t committed = waiting() + in_flight_.size() + completed_.size();
+    const bool fits = waiting() + count <= options_.sq_size &&
                       (options_.overflow == OverflowPolicy::kDropOldest || committed + count <= options_.cq_size);
     return fits ? absl::OkStatus() : NoRoom(count);
   }
@@ -63,25 +64,34 @@ class SyscallCompletionRing {
   // Takes the entry over. Precondition: CheckRoom was OK. True: it is in flight at once, because nothing waits before it and
   // there is room; execute it. False: it waits for Start.
   bool Accept(Slot* slot, SyscallSubmissionEntry&& entry, int64_t now_ns) {
-    slot->entry = std::move(entry);
-    slot->ring = this;
-    slot->seq = ++last_seq_;
-    slot->accepted_ns = now_ns;
-    slot->Become(SlotState::kQueued);
-    if (observer_ != nullptr) observer_->OnQueued(slot->entry, slot->seq);
-    if (queued_.empty() && in_flight_.size() < max_in_flight_) [[likely]] {
+    Number(slot, std::move(entry), now_ns);
+    if (queued_.empty() && !held_back_ && in_flight_.size() < max_in_flight_ && !slot->entry.drain()) [[likely]] {
       Launch(slot);
       return true;
     }
-    queued_.PushBack(slot);
-    return false;
+    return Enqueue(slot);
+  }
+
+  // Takes over an entry that waits for another one of its chain: nothing starts it before Unlink.
+  void AcceptLinked(Slot* slot, SyscallSubmissionEntry&& entry, int64_t now_ns) {
+    Number(slot, std::move(entry), now_ns);
+    slot->progress.place = SlotPlace::kLinked;
+    linked_.PushBack(slot);
+  }
+
+  // The entry before it has ended: from now on it waits for its turn.
+  void Unlink(Slot* slot) {
+    linked_.Remove(slot);
+    slot->progress.place = SlotPlace::kNowhere;
+    queued_.Insert(slot);
   }
 
   // The next entry to execute, now in flight; null when nothing waits or max_in_flight is reached.
   Slot* Start() {
-    if (queued_.empty() || in_flight_.size() >= max_in_flight_) return nullptr;
-    Slot* slot = queued_.PopFront();
-    Launch(slot);
+    if (in_flight_.size() >= max_in_flight_) return nullptr;
+    Slot* slot = queued_.PopNext();
+    if (slot == nullptr) slot = held_back_ ? PopDrain() : nullptr;
+    if (slot != nullptr) Launch(slot);
     return slot;
   }
 
@@ -96,8 +106,15 @@ class SyscallCompletionRing {
   // Ends a queued or started entry whose completion goes straight to somebody who waits for it: the slot is kDone and in no
   // queue.
   void Conclude(Slot* slot, int64_t now_ns) {
-    (slot->progress.state == SlotState::kQueued ? queued_ : in_flight_).Remove(slot);
+    if (slot->progress.state == SlotState::kInKernel) [[likely]] {
+      in_flight_.Remove(slot);
+    } else {
+      RemoveWaiting(slot);
+    }
     slot->Become(SlotState::kDone);
+    if (held_back_ && slot->entry.drain()) [[unlikely]] {
+      EndDrain(*slot);
+    }
     if (observer_ != nullptr) ObserveEnd(*slot, now_ns);
   }
 
@@ -113,10 +130,22 @@ class SyscallCompletionRing {
   // Where the entry `seq` is; `*slot` is set unless it is kUnknown or kDropped.
   Whereabouts Find(Seq seq, Slot** slot) const;
 
-  const SlotList& queued() const { return queued_; }
+  // What would start now if there were room.
+  const StartQueue& queued() const { return queued_; }
+  // Whether Start may find something.
+  bool may_start() const { return !queued_.empty() || held_back_; }
+  // How many have been accepted and not started: queued, behind an entry of their chain, or behind a drain.
+  size_t waiting() const { return queued_.size() + linked_.size() + behind_drain_.size(); }
+  // All of them, in no particular order.
+  template <typename Visit>
+  void ForEachWaiting(Visit visit) const {
+    queued_.ForEach(visit);
+    for (Slot* slot = linked_.front(); slot != nullptr; slot = slot->next) visit(slot);
+    for (Slot* slot = behind_drain_.front(); slot != nullptr; slot = slot->next) visit(slot);
+  }
   const SlotList& in_flight() const { return in_flight_; }
   const SlotList& completed() const { return completed_; }
-  bool idle() const { return queued_.empty() && in_flight_.empty() && completed_.empty(); }
+  bool idle() const { return waiting() == 0 && in_flight_.empty() && completed_.empty(); }
 
   // What a reaper gets of a completed slot; the slot's result moves out.
   static void Fill(Slot& slot, SyscallCompletionEntry& out) {
@@ -133,6 +162,21 @@ class SyscallCompletionRing {
   }
 
  private:
+  void Number(Slot* slot, SyscallSubmissionEntry&& entry, int64_t now_ns) {
+    slot->entry = std::move(entry);
+    slot->ring = this;
+    slot->seq = ++last_seq_;
+    slot->accepted_ns = now_ns;
+    slot->Become(SlotState::kQueued);
+    if (observer_ != nullptr) observer_->OnQueued(slot->entry, slot->seq);
+  }
+  // Of an entry that may not start at once. True: it is a drain that nothing holds up.
+  bool Enqueue(Slot* slot);
+  void RemoveWaiting(Slot* slot);
+  // The drain at the front of behind_drain_, once nothing before it is left.
+  Slot* PopDrain();
+  void EndDrain(const Slot& slot);
+
   void Launch(Slot* slot) {
     slot->Become(SlotState::kInKernel);
     in_flight_.PushBack(slot);
@@ -149,7 +193,12 @@ class SyscallCompletionRing {
   size_t max_in_flight_ = 0;
   RingObserver* observer_ = nullptr;
   Seq last_seq_ = 0;
-  SlotList queued_;
+  StartQueue queued_;
+  SlotList linked_;
+  // A drain that has not started and what was accepted after it, in order.
+  SlotList behind_drain_;
+  // Whether a drain is under way or waits.
+  bool held_back_ = false;
   SlotList in_flight_;
   SlotList completed_;
   // The last kRememberedDrops dropped entries, as a circle; made at the first drop.

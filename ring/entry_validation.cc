@@ -50,7 +50,16 @@ AGENTOS_COLD absl::Status Refuse(OperationKind kind, absl::string_view field, co
   return absl::InvalidArgumentError(absl::StrCat(OperationName(kind), ".", field, " is ", is, ": it must be ", allowed));
 }
 
-AGENTOS_COLD absl::Status RefuseEntry(Pid pid, const SyscallSubmissionEntry& entry) {
+AGENTOS_COLD absl::Status RefuseModifier(const SyscallSubmissionEntry& entry) {
+  const absl::string_view name = OperationName(entry.kind());
+  if (entry.priority() > Priority::kUrgent) {
+    return absl::InvalidArgumentError(absl::StrCat(name, ".WithPriority: the priority must be kBackground, kNormal or kUrgent"));
+  }
+  return absl::InvalidArgumentError(
+      absl::StrCat(name, ".WithTimeout: the timeout must be a nanosecond or longer, or absl::InfiniteDuration() for none"));
+}
+
+absl::Status RefuseEntry(Pid pid, const SyscallSubmissionEntry& entry) {
   if (!entry.has_operation()) {
     return absl::InvalidArgumentError(
         "the entry asks for no operation: it was default-constructed or moved from (an accepted entry is moved from, too)");
@@ -268,6 +277,8 @@ absl::Status CheckAs(const Operation& operation) {
 absl::Status ValidateEntry(Pid pid, const SyscallSubmissionEntry& entry) {
   if (entry.pid() != pid) [[unlikely]]
     return RefuseEntry(pid, entry);
+  if (entry.has_modifiers() && (entry.timeout_ns() < 0 || entry.priority() > Priority::kUrgent)) [[unlikely]]
+    return RefuseModifier(entry);
   const Operation& operation = entry.operation();
   switch (entry.kind()) {
     case OperationKind::kNone:

@@ -36,8 +36,9 @@ class SyscallCompletionRing;
 
 enum class SlotState : uint8_t { kFree, kQueued, kInKernel, kDone, kAbandoned };
 
-// Who is executing an entry that is kInKernel.
-enum class SlotPlace : uint8_t { kNowhere, kKernel, kWorker, kMailbox, kParked };
+// Who is executing an entry that is kInKernel; or what one that is kQueued waits for, beside its turn: the end of the entry it is
+// linked to, or that of a drain.
+enum class SlotPlace : uint8_t { kNowhere, kKernel, kWorker, kMailbox, kParked, kLinked, kBehindDrain };
 
 struct SlotToken {
   uint32_t index = 0;
@@ -70,6 +71,8 @@ struct alignas(64) Slot {
     bool cancel_requested = false;
     bool cancelled = false;
     bool holds_position = false;
+    bool has_timer = false;
+    bool timed_out = false;
     int error = 0;
   };
   Progress progress;
@@ -96,6 +99,12 @@ struct alignas(64) Slot {
   uint32_t begun_in;
   // What its order at the file's own position knows the file by.
   uint32_t position_file;
+  // When its timeout is over, and its place among the timers.
+  int64_t deadline_ns;
+  uint32_t timer_place;
+  // The chain an entry with a link, or behind one, belongs to; null at its ends.
+  Slot* chain_next;
+  Slot* chain_previous;
   // The job of an entry that a worker executes.
   void* job;
 
@@ -144,6 +153,18 @@ class SlotList {
     (slot->prev == nullptr ? head_ : slot->prev->next) = slot->next;
     (slot->next == nullptr ? tail_ : slot->next->prev) = slot->prev;
     --size_;
+  }
+
+  // In front of the first that has a higher number; most often that is near the front.
+  void InsertBySeq(Slot* slot) {
+    Slot* after = head_;
+    while (after != nullptr && after->seq < slot->seq) after = after->next;
+    if (after == nullptr) return PushBack(slot);
+    slot->next = after;
+    slot->prev = after->prev;
+    (after->prev == nullptr ? head_ : after->prev->next) = slot;
+    after->prev = slot;
+    ++size_;
   }
 
   Slot* PopFront() {

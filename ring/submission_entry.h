@@ -13,6 +13,7 @@
 #ifndef AGENTOS_RING_SUBMISSION_ENTRY_H_
 #define AGENTOS_RING_SUBMISSION_ENTRY_H_
 
+#include <algorithm>
 #include <array>
 #include <cstddef>
 #include <cstdint>
@@ -22,6 +23,7 @@
 #include <utility>
 #include <variant>
 
+#include "absl/time/time.h"
 #include "agentos/ring/bytes.h"
 #include "agentos/ring/operation.h"
 #include "agentos/ring/types.h"
@@ -37,7 +39,8 @@ class SyscallSubmissionEntry {
   SyscallSubmissionEntry(Pid pid, Op operation, uint64_t user_data) noexcept
       : operation_(std::in_place_type<Op>, std::move(operation)), user_data_(user_data), pid_(pid) {}
 
-  SyscallSubmissionEntry(SyscallSubmissionEntry&& other) noexcept : user_data_(other.user_data_), pid_(other.pid_) {
+  SyscallSubmissionEntry(SyscallSubmissionEntry&& other) noexcept
+      : user_data_(other.user_data_), pid_(other.pid_), modifiers_(other.modifiers_) {
     Take(other.operation_);
   }
   SyscallSubmissionEntry& operator=(SyscallSubmissionEntry&& other) noexcept {
@@ -46,6 +49,7 @@ class SyscallSubmissionEntry {
       Take(other.operation_);
       user_data_ = other.user_data_;
       pid_ = other.pid_;
+      modifiers_ = other.modifiers_;
     }
     return *this;
   }
@@ -101,6 +105,53 @@ class SyscallSubmissionEntry {
     return {pid, operation::IpcRecv{size}, user_data};
   }
 
+  // The modifiers, on an entry that is being made: Read(...).WithTimeout(absl::Seconds(1)).WithPriority(Priority::kUrgent).
+
+  // How long after its acceptance the entry may take before it is stopped and completes as an error with ETIMEDOUT. What it has
+  // transferred by then counts: a Send that got half-way succeeds with the count. InfiniteDuration means no timeout; zero and less
+  // are refused by Submit. Kept to one part in a million. It is noticed while somebody waits for, reaps or submits to a ring of the
+  // manager.
+  SyscallSubmissionEntry WithTimeout(absl::Duration timeout) && {
+    SetModifier(kTimeoutMask, EncodeTimeout(timeout) << kTimeoutShift);
+    return std::move(*this);
+  }
+  // Which of its ring's waiting entries it goes before. Matters once max_in_flight entries have started.
+  SyscallSubmissionEntry WithPriority(Priority priority) && {
+    // A number that is no priority stays recognisable as wrong.
+    const uint32_t level = std::min(static_cast<uint32_t>(priority), static_cast<uint32_t>(Priority::kUrgent) + 1);
+    SetModifier(kPriorityMask, (level ^ static_cast<uint32_t>(Priority::kNormal)) << kPriorityShift);
+    return std::move(*this);
+  }
+  // The next entry of the batch starts only if this one succeeded. A short read at the end of a file is a success.
+  SyscallSubmissionEntry WithLink() && {
+    SetModifier(kLinkMask, static_cast<uint32_t>(Link::kOnSuccess));
+    return std::move(*this);
+  }
+  // The next entry of the batch starts only when this one has ended, however it ended.
+  SyscallSubmissionEntry WithHardLink() && {
+    SetModifier(kLinkMask, static_cast<uint32_t>(Link::kOnEnd));
+    return std::move(*this);
+  }
+  // Starts only when every entry accepted before it has completed; entries accepted after it start only when it has.
+  SyscallSubmissionEntry WithDrain() && {
+    SetModifier(kDrainMask, kDrainMask);
+    return std::move(*this);
+  }
+
+  // Nanoseconds; 0 means no timeout, a negative one is invalid.
+  int64_t timeout_ns() const {
+    const uint32_t code = modifiers_ >> kTimeoutShift;
+    return code == kInvalidTimeout ? -1 : static_cast<int64_t>(code & kMantissaMask) << (code >> kMantissaBits);
+  }
+  Priority priority() const {
+    return static_cast<Priority>(((modifiers_ & kPriorityMask) >> kPriorityShift) ^ static_cast<uint32_t>(Priority::kNormal));
+  }
+  Link link() const { return static_cast<Link>(modifiers_ & kLinkMask); }
+  bool drain() const { return (modifiers_ & kDrainMask) != 0; }
+  bool has_modifiers() const { return modifiers_ != 0; }
+  // Whether it has no modifier but a priority: it asks for nothing more than to be started in its turn.
+  bool is_plain() const { return (modifiers_ & ~kPriorityMask) == 0; }
+
   Pid pid() const { return pid_; }
   uint64_t user_data() const { return user_data_; }
   const Operation& operation() const { return operation_; }
@@ -117,6 +168,31 @@ class SyscallSubmissionEntry {
   }
 
  private:
+  // All modifiers in one word, zero for an entry without any: an entry is as large as without them, and one look tells.
+  static constexpr uint32_t kLinkMask = 3;
+  static constexpr uint32_t kDrainMask = 4;
+  static constexpr uint32_t kPriorityShift = 4;
+  static constexpr uint32_t kPriorityMask = 3u << kPriorityShift;
+  // The timeout as a small floating-point number: 20 bits of mantissa, 6 of exponent.
+  static constexpr uint32_t kTimeoutShift = 6;
+  static constexpr uint32_t kTimeoutMask = ~0u << kTimeoutShift;
+  static constexpr uint32_t kMantissaBits = 20;
+  static constexpr uint32_t kMantissaMask = (1u << kMantissaBits) - 1;
+  static constexpr uint32_t kInvalidTimeout = 63u << kMantissaBits;
+
+  void SetModifier(uint32_t mask, uint32_t value) { modifiers_ = (modifiers_ & ~mask) | value; }
+
+  // Rounds up, so that no entry is stopped before its time.
+  static uint32_t EncodeTimeout(absl::Duration timeout) {
+    if (timeout == absl::InfiniteDuration()) return 0;
+    const int64_t nanos = absl::ToInt64Nanoseconds(timeout);
+    if (nanos <= 0) return kInvalidTimeout;
+    uint32_t exponent = 0;
+    uint64_t mantissa = static_cast<uint64_t>(nanos);
+    for (; mantissa > kMantissaMask; ++exponent) mantissa = (mantissa + 1) / 2;
+    return (exponent << kMantissaBits) | static_cast<uint32_t>(mantissa);
+  }
+
   // Whether an alternative owns nothing, so that its memory may be reused without a destructor. std::variant does not look: it
   // calls through a table for every move and every destruction, which is most of what a Nop would cost.
   template <size_t... I>
@@ -161,6 +237,7 @@ class SyscallSubmissionEntry {
   };
   uint64_t user_data_ = 0;
   Pid pid_ = 0;
+  uint32_t modifiers_ = 0;
 };
 
 }  // namespace agentos

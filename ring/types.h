@@ -24,6 +24,16 @@ using Seq = uint64_t;
 // Which of a ring's waiting entries starts first.
 enum class Priority : uint8_t { kBackground, kNormal, kUrgent };
 
+// What the next entry of a batch waits for.
+enum class Link : uint8_t {
+  // Nothing.
+  kNone,
+  // That this entry has succeeded; when it did not, the next and all that follow in the chain complete as cancelled.
+  kOnSuccess,
+  // That this entry has ended, however it ended.
+  kOnEnd,
+};
+
 inline constexpr size_t kDefaultSubmissionQueueSize = 256;
 inline constexpr size_t kDefaultCompletionQueueSize = 512;
 
