@@ -130,8 +130,9 @@ class Lane {
 
   // Asks one entry to stop; it may be completed when this returns.
   void RequestCancel(Slot& slot);
-  // Asks all entries of a ring to stop: how many.
-  size_t RequestCancelAll(BoundRing& ring);
+  // Asks all entries of a ring to stop, or those that work on one fd: how many.
+  static constexpr int kEveryFd = -1;
+  size_t RequestCancelAll(BoundRing& ring, int fd = kEveryFd);
 
   // Ends what an entry that can no longer be waited for leaves behind, and says what it was.
   std::string Abandon(Slot& slot);

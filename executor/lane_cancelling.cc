@@ -50,11 +50,14 @@ void Lane::RequestCancel(Slot& slot) {
   Finish(slot);
 }
 
-size_t Lane::RequestCancelAll(BoundRing& ring) {
+size_t Lane::RequestCancelAll(BoundRing& ring, int fd) {
   // Those that have not started first, so that nothing starts because another one ends.
   std::vector<SlotToken> tokens;
-  ring.ForEachWaiting([&](const Slot* slot) { tokens.push_back(slot->token()); });
-  for (Slot* slot = ring.in_flight().front(); slot != nullptr; slot = slot->next) tokens.push_back(slot->token());
+  const auto add = [&](const Slot* slot) {
+    if (fd == kEveryFd || FdOf(slot->entry.operation()) == fd) tokens.push_back(slot->token());
+  };
+  ring.ForEachWaiting(add);
+  for (Slot* slot = ring.in_flight().front(); slot != nullptr; slot = slot->next) add(slot);
   for (const SlotToken token : tokens) {
     // It may have ended with one that was cancelled before it.
     Slot* slot = slots_.Find(token);

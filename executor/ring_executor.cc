@@ -268,12 +268,12 @@ absl::Status RingExecutor::Cancel(BoundRing& ring, Pid pid, Seq seq) {
   return absl::OkStatus();
 }
 
-absl::StatusOr<size_t> RingExecutor::CancelAll(BoundRing& ring, Pid pid) {
+absl::StatusOr<size_t> RingExecutor::CancelAll(BoundRing& ring, Pid pid, int fd) {
   LaneLock lock;
   if (absl::Status alive = LockRing(lock, ring, pid, /*for_submit=*/false); !alive.ok()) return alive;
   Lane& lane = *lock.lane();
   lane.Drive();
-  const size_t asked = lane.RequestCancelAll(ring);
+  const size_t asked = lane.RequestCancelAll(ring, fd);
   lane.Drive();
   return asked;
 }

@@ -76,7 +76,7 @@ class RingExecutor {
   absl::StatusOr<size_t> SubmitAndWait(BoundRing& ring, Pid pid, absl::Span<SyscallSubmissionEntry> entries, absl::Span<Seq> seqs,
                                        size_t min, absl::Span<SyscallCompletionEntry> out, Deadline& deadline);
   absl::Status Cancel(BoundRing& ring, Pid pid, Seq seq);
-  absl::StatusOr<size_t> CancelAll(BoundRing& ring, Pid pid);
+  absl::StatusOr<size_t> CancelAll(BoundRing& ring, Pid pid, int fd = Lane::kEveryFd);
 
   // Stops accepting, cancels, waits until the ring's own deadline and empties it. The ring is `pid`'s no longer, whatever it
   // answers. Give it back with ReleaseRing once nobody can find it any more.

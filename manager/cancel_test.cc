@@ -128,6 +128,28 @@ TEST_P(CancelTest, P9CancelAllReachesWhatHasNotStarted) {
   EXPECT_EQ(stats.dropped, 18u);
 }
 
+TEST_P(CancelTest, P9CancelFdReachesWhatWorksOnThatFdOnly) {
+  RingOptions options;
+  options.max_in_flight = 4;
+  ASSERT_TRUE(manager().CreateRing(kPid, options).ok());
+  const Pair one = MakeSocketPair(SOCK_STREAM);
+  const Pair other = MakeSocketPair(SOCK_STREAM);
+  std::vector<Entry> entries;
+  entries.push_back(Entry::Recv(kPid, one.first.get(), 10, 0, 0));
+  entries.push_back(Entry::Recv(kPid, other.first.get(), 10, 0, 1));
+  entries.push_back(Entry::Read(kPid, one.first.get(), 10, kCurrentPosition, 2));
+  entries.push_back(Entry::Read(kPid, one.first.get(), 10, kCurrentPosition, 3));
+  entries.push_back(Entry::Recv(kPid, one.first.get(), 10, 0, 4).WithLink());
+  entries.push_back(Entry::Nop(kPid, 5));
+  const std::vector<Seq> seqs = SubmitAll(std::move(entries));
+  EXPECT_EQ(manager().CancelFd(kPid, one.first.get()).value_or(0), 4u);
+  for (size_t i : {0, 2, 3, 4, 5}) EXPECT_TRUE(WasCancelled(Wait(seqs[i]))) << i;
+  EXPECT_EQ(manager().CancelFd(kPid, ClosedFd()).value_or(9), 0u);
+  EXPECT_TRUE(Refused(manager().CancelFd(kPid, -1).status(), absl::StatusCode::kInvalidArgument, {"fd", "-1"}));
+  ASSERT_EQ(write(other.second.get(), "data", 4), 4);
+  EXPECT_TRUE(Succeeded(Wait(seqs[1]), 4));
+}
+
 TEST_P(CancelTest, P9WhatCannotBeStoppedEndsWithItsRealResult) {
   Spill(Path("gated"), "old");
   IoUringManagerOptions options = Options();

@@ -324,6 +324,11 @@ absl::StatusOr<size_t> IoUringManager::CancelAll(Pid pid) {
   return impl_->WithRing(pid, [&](BoundRing& ring) { return impl_->executor().CancelAll(ring, pid); });
 }
 
+absl::StatusOr<size_t> IoUringManager::CancelFd(Pid pid, int fd) {
+  if (fd < 0) return absl::InvalidArgumentError(absl::StrCat("fd is ", fd, ": it must not be negative"));
+  return impl_->WithRing(pid, [&](BoundRing& ring) { return impl_->executor().CancelAll(ring, pid, fd); });
+}
+
 absl::Status IoUringManager::DestroyRing(Pid pid) { return impl_->DestroyRing(pid); }
 
 bool IoUringManager::HasRing(Pid pid) const { return impl_->directory().Find(pid) != nullptr; }

@@ -116,6 +116,10 @@ class IoUringManager {
   // Cancel for all of a process's entries: how many were asked to stop.
   absl::StatusOr<size_t> CancelAll(Pid pid);
 
+  // Cancel for those that work on one fd: how many were asked to stop. Closing an fd does not end what is under way on it, this does;
+  // call it first. InvalidArgument when fd is negative.
+  absl::StatusOr<size_t> CancelFd(Pid pid, int fd);
+
   // Stops accepting, cancels what is under way, waits until it has ended, and forgets the process. Fds of completions nobody
   // reaped are closed. DeadlineExceeded after RingOptions::destroy_timeout names what could not be stopped; the process is
   // forgotten all the same. NotFound without a ring.
