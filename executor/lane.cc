@@ -73,7 +73,21 @@ void LaneCounters::Add(const LaneCounters& other) {
   latency.Merge(other.latency);
 }
 
+void Lane::LockInTurn() {
+  wanted_by_.fetch_add(1, std::memory_order_relaxed);
+  {
+    const std::lock_guard<std::mutex> next(next_mutex_);
+    mutex_.lock();
+  }
+  wanted_by_.fetch_sub(1, std::memory_order_relaxed);
+}
+
 void LaneLock::Unlock() {
+  // What was left for a thread that wanted the lock is that thread's to do now, also when it came for something else.
+  while (!lane_->shares_.empty() && !lane_->IsWanted()) {
+    lane_->starts_in_hold_ = 0;
+    lane_->Drive();
+  }
   std::vector<IpcDelivery> outbox;
   if (!lane_->outbox_.empty()) outbox.swap(lane_->outbox_);
   if (!lane_->options_.one_thread) lane_->mutex_.unlock();
@@ -121,6 +135,10 @@ Lane::~Lane() { close(wake_fd_); }
       i += AcceptChain(ring, entries.subspan(i), seqs.empty() ? seqs : seqs.subspan(i));
       continue;
     }
+    if (i >= kStartsPerHold && IsWanted()) [[unlikely]] {
+      AcceptWaiting(ring, entries.subspan(i), seqs.empty() ? seqs : seqs.subspan(i));
+      break;
+    }
     Slot* slot = slots_.Allocate();
     const bool begin = ring.Accept(slot, std::move(entries[i]), now_ns_);
     if (!seqs.empty()) seqs[i] = slot->seq;
@@ -128,6 +146,19 @@ Lane::~Lane() { close(wake_fd_); }
   }
   counters_.submissions += entries.size();
   return absl::OkStatus();
+}
+
+void Lane::AcceptWaiting(BoundRing& ring, absl::Span<SyscallSubmissionEntry> entries, absl::Span<Seq> seqs) {
+  for (size_t i = 0; i < entries.size(); ++i) {
+    if (!entries[i].is_plain()) {
+      i += AcceptChain(ring, entries.subspan(i), seqs.empty() ? seqs : seqs.subspan(i));
+      continue;
+    }
+    Slot* slot = slots_.Allocate();
+    ring.AcceptWaiting(slot, std::move(entries[i]), now_ns_);
+    if (!seqs.empty()) seqs[i] = slot->seq;
+  }
+  shares_.Add(ring);
 }
 
 size_t Lane::AcceptChain(BoundRing& ring, absl::Span<SyscallSubmissionEntry> entries, absl::Span<Seq> seqs) {
@@ -157,8 +188,14 @@ size_t Lane::AcceptChain(BoundRing& ring, absl::Span<SyscallSubmissionEntry> ent
   return count - 1;
 }
 
-void Lane::StartQueued(BoundRing& ring) {
-  while (Slot* slot = ring.Start()) Begin(*slot);
+size_t Lane::StartQueued(BoundRing& ring, size_t most) {
+  size_t started = 0;
+  for (; started < most; ++started) {
+    Slot* slot = ring.Start();
+    if (slot == nullptr) break;
+    Begin(*slot);
+  }
+  return started;
 }
 
 void Lane::Begin(Slot& slot) {
@@ -285,19 +322,24 @@ void Lane::Resume(Slot& slot) {
   BeginKernelStep(slot);
 }
 
-void Lane::StartWaiting() {
+bool Lane::StartWaiting() {
   // By index: what is begun here may append.
   for (size_t i = 0; i < ready_.size() && kernel_->SpaceLeft() >= kMaxStepEntries; ++i) {
     Resume(*std::exchange(ready_[i], nullptr));
   }
   std::erase(ready_, nullptr);
-  for (size_t i = 0; i < wants_start_.size(); ++i) {
-    wants_start_[i]->wants_start = false;
-    StartQueued(*wants_start_[i]);
+  bool any = false;
+  // A round: one turn for each.
+  for (size_t turns = shares_.size(); turns > 0 && !shares_.empty(); --turns) {
+    const FairShare::Turn turn = shares_.Next();
+    const size_t started = StartQueued(*turn.ring, turn.starts);
+    if (started == turn.starts) shares_.Add(*turn.ring);
+    any |= started > 0;
+    starts_in_hold_ += started;
   }
-  wants_start_.clear();
   if (!not_cancelled_.empty()) CancelTheRest();
   AddNewJobs();
+  return any;
 }
 
 void Lane::AddNewJobs() {
@@ -327,8 +369,7 @@ void Lane::Drive() {
 
 void Lane::DriveOnce() {
   for (;;) {
-    StartWaiting();
-    bool progress = false;
+    bool progress = StartWaiting();
     if (const unsigned before = kernel_->Unsubmitted(); before > 0) {
       Submit();
       progress = kernel_->Unsubmitted() < before;
@@ -337,10 +378,12 @@ void Lane::DriveOnce() {
     progress |= CollectFromWorkers() > 0;
     if (!progress) break;
     // What ended may have made room for others; nothing else can have changed.
-    if (ready_.empty() && wants_start_.empty() && first_new_job_ == nullptr && kernel_->Unsubmitted() == 0 &&
-        !kernel_->HasCqes() && !kernel_->NeedsGetEvents()) {
+    if (ready_.empty() && shares_.empty() && first_new_job_ == nullptr && kernel_->Unsubmitted() == 0 && !kernel_->HasCqes() &&
+        !kernel_->NeedsGetEvents()) {
       break;
     }
+    // The rest is for whoever has the lock next.
+    if (starts_in_hold_ >= kStartsPerHold && IsWanted()) break;
   }
 }
 
@@ -434,10 +477,7 @@ void Lane::FinishAlone(Slot& slot) {
   if (slot.progress.holds_position) ring.positions.Release(slot, ready_);
   Count(slot);
   Place(ring, slot);
-  if (ring.may_start() && !ring.wants_start) {
-    ring.wants_start = true;
-    wants_start_.push_back(&ring);
-  }
+  if (ring.may_start()) shares_.Add(ring);
 }
 
 void Lane::Count(const Slot& slot) {

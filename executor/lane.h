@@ -39,6 +39,7 @@
 #include "absl/status/statusor.h"
 #include "absl/time/time.h"
 #include "absl/types/span.h"
+#include "agentos/executor/fair_share.h"
 #include "agentos/executor/file_job.h"
 #include "agentos/executor/ipc_exchange.h"
 #include "agentos/executor/operations.h"
@@ -176,7 +177,9 @@ class Lane {
   // Starting.
   // Accepts an entry with modifiers, and those that it is linked to: how many more than one.
   size_t AcceptChain(BoundRing& ring, absl::Span<SyscallSubmissionEntry> entries, absl::Span<Seq> seqs);
-  void StartQueued(BoundRing& ring);
+  // Accepts entries that other threads have to be let in before.
+  void AcceptWaiting(BoundRing& ring, absl::Span<SyscallSubmissionEntry> entries, absl::Span<Seq> seqs);
+  size_t StartQueued(BoundRing& ring, size_t most);
   void Begin(Slot& slot);
   void BeginKernelStep(Slot& slot);
   void BeginLseek(Slot& slot);
@@ -185,7 +188,7 @@ class Lane {
   void BeginOpen(Slot& slot);
   void BeginSlowOpen(FileJob* job);
   void Resume(Slot& slot);
-  void StartWaiting();
+  bool StartWaiting();
   void AddNewJobs();
   void Submit();
   // For the lane's own purposes, with so many places free; null when the kernel takes no submissions now.
@@ -226,7 +229,16 @@ class Lane {
   BoundRing& RingOf(const Slot& slot) const { return static_cast<BoundRing&>(*slot.ring); }
 
   const Options options_;
+  // Others are let in after so many starts: a thread with ten thousand entries does not keep the lane until all have started.
+  static constexpr size_t kStartsPerHold = 64;
+  bool IsWanted() const { return wanted_by_.load(std::memory_order_relaxed) != 0; }
+  void LockInTurn();
+
   std::mutex mutex_;
+  // Whoever finds the lane taken waits here first: so a thread that gives it up cannot take it again before those that waited.
+  std::mutex next_mutex_;
+  std::atomic<uint32_t> wanted_by_{0};
+  size_t starts_in_hold_ = 0;
   SlotTable slots_;
   ResultBuffers buffers_;
   // After the slots and the buffers: the kernel lets go of them before they are freed.
@@ -246,8 +258,8 @@ class Lane {
   std::vector<SlotToken> opened_chains_;
   // Entries whose cancellation found no room in the submission queue.
   std::vector<SlotToken> not_cancelled_;
-  // Rings of which an entry ended while others wait to be started.
-  std::vector<BoundRing*> wants_start_;
+  // Rings that have entries to start.
+  FairShare shares_;
   // Messages for entries of whichever lane, delivered when the lock is given up.
   std::vector<IpcDelivery> outbox_;
 
@@ -289,8 +301,10 @@ class LaneLock {
   LaneLock& operator=(const LaneLock&) = delete;
 
   void Lock(Lane& lane) {
-    if (!lane.options_.one_thread) lane.mutex_.lock();
     lane_ = &lane;
+    if (lane.options_.one_thread) return;
+    if (lane.IsWanted() || !lane.mutex_.try_lock()) lane.LockInTurn();
+    lane.starts_in_hold_ = 0;
   }
   void Unlock();
   Lane* lane() const { return lane_; }

@@ -51,10 +51,7 @@ void Lane::FinishMember(Slot& slot) {
   if (goes_on) {
     BoundRing& ring = RingOf(*next);
     ring.Unlink(next);
-    if (!ring.wants_start) {
-      ring.wants_start = true;
-      wants_start_.push_back(&ring);
-    }
+    shares_.Add(ring);
     return;
   }
   // By a loop: a chain is as long as the queue, the stack is not.

@@ -175,10 +175,7 @@ void Lane::DismissWaiters(BoundRing& ring) {
   }
 }
 
-void Lane::Forget(BoundRing& ring) {
-  std::erase(wants_start_, &ring);
-  ring.wants_start = false;
-}
+void Lane::Forget(BoundRing& ring) { shares_.Remove(ring); }
 
 bool Lane::Close() {
   if (slots_.live() > 0 || jobs_under_way_ > 0) return false;

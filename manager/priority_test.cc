@@ -2,11 +2,16 @@
 
 #include <unistd.h>
 
+#include <functional>
+#include <latch>
 #include <string>
+#include <thread>
 #include <utility>
 #include <vector>
 
 #include "agentos/manager/manager_fixture.h"
+#include "agentos/manager/test_manager.h"
+#include "agentos/ring/observer.h"
 #include "agentos/ring/start_queue.h"
 #include "agentos/testing/test_support.h"
 #include "gtest/gtest.h"
@@ -72,6 +77,67 @@ TEST_P(PriorityTest, P6BackgroundIsNeverStarved) {
 TEST_P(PriorityTest, P16APriorityThatIsNoneIsRefused) {
   EXPECT_TRUE(Refused(manager().Submit(kPid, Entry::Nop(kPid, 0).WithPriority(static_cast<Priority>(7))).status(),
                       absl::StatusCode::kInvalidArgument, {"Nop", "WithPriority"}));
+}
+
+// Counts what other pids start between the moment that one thread waits to submit and the start of its entry.
+class StartCounter : public RingObserver {
+ public:
+  static constexpr Pid kBusy = 1;
+  static constexpr Pid kUrgent = 2;
+
+  // Called when the busy ring's so-manieth entry is dispatched, in the middle of its batch.
+  std::function<void()> in_the_middle;
+
+  void OnDispatched(Pid pid, Seq seq, OperationKind) override {
+    if (pid == kUrgent) {
+      started_before_urgent = since_middle_;
+    } else if (seq == 100) {
+      in_the_middle();
+    } else if (seq > 100) {
+      ++since_middle_;
+    }
+  }
+  size_t started_before_urgent = ~size_t{0};
+
+ private:
+  size_t since_middle_ = 0;
+};
+
+TEST(FairnessByThreads, P6AnUrgentEntryWaitsForFewOfTenThousandOfAnotherRing) {
+  constexpr size_t kMany = 10'000;
+  constexpr size_t kFew = 64;
+  StartCounter counter;
+  TestManager manager(IoUringManagerOptions{.observer = &counter, .kernel_rings = 1});
+  RingOptions options;
+  options.sq_size = kMany;
+  options.cq_size = kMany;
+  ASSERT_TRUE(manager->CreateRing(StartCounter::kBusy, options).ok());
+  ASSERT_TRUE(manager->CreateRing(StartCounter::kUrgent).ok());
+  std::thread urgent;
+  counter.in_the_middle = [&] {
+    std::latch started(1);
+    pid_t thread = 0;
+    urgent = std::thread([&] {
+      thread = ThisThread();
+      started.count_down();
+      const auto seq =
+          manager->Submit(StartCounter::kUrgent, Entry::Nop(StartCounter::kUrgent, 0).WithPriority(Priority::kUrgent));
+      ASSERT_TRUE(seq.ok()) << seq.status();
+      EXPECT_TRUE(manager->WaitCompletion(StartCounter::kUrgent, *seq).ok());
+    });
+    started.wait();
+    // It sleeps because this thread has the lane.
+    AwaitAsleep(thread);
+  };
+  std::vector<Entry> entries;
+  while (entries.size() < kMany) entries.push_back(Entry::Nop(StartCounter::kBusy, 0));
+  ASSERT_TRUE(manager->SubmitBatch(StartCounter::kBusy, std::move(entries)).ok());
+  const absl::StatusOr<std::vector<Done>> done =
+      manager->WaitCompletions(StartCounter::kBusy, kMany, kMany, absl::InfiniteDuration());
+  urgent.join();
+  ASSERT_TRUE(done.ok()) << done.status();
+  EXPECT_EQ(done->size(), kMany);
+  EXPECT_LE(counter.started_before_urgent, kFew);
 }
 
 INSTANTIATE_TEST_SUITE_P(Threading, PriorityTest, BothThreadings(), ThreadingName);

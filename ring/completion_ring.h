@@ -72,6 +72,12 @@ class SyscallCompletionRing {
     return Enqueue(slot);
   }
 
+  // Takes over an entry that shall wait for its turn even if there is room.
+  void AcceptWaiting(Slot* slot, SyscallSubmissionEntry&& entry, int64_t now_ns) {
+    Number(slot, std::move(entry), now_ns);
+    Enqueue(slot);
+  }
+
   // Takes over an entry that waits for another one of its chain: nothing starts it before Unlink.
   void AcceptLinked(Slot* slot, SyscallSubmissionEntry&& entry, int64_t now_ns) {
     Number(slot, std::move(entry), now_ns);

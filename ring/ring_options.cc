@@ -19,6 +19,7 @@ absl::Status RingOptions::Validate() const {
   if (absl::Status s = CheckRange("sq_size", sq_size, 1, kMaxQueueSize); !s.ok()) return s;
   if (absl::Status s = CheckRange("cq_size", cq_size, 1, kMaxQueueSize); !s.ok()) return s;
   if (absl::Status s = CheckRange("max_in_flight (0 = cq_size)", max_in_flight, 0, kMaxQueueSize); !s.ok()) return s;
+  if (absl::Status s = CheckRange("weight", weight, 1, 1000); !s.ok()) return s;
   if (absl::Status s = CheckRange("mailbox_messages", mailbox_messages, 1, size_t{1} << 20); !s.ok()) return s;
   if (absl::Status s = CheckRange("mailbox_bytes", mailbox_bytes, 1, size_t{1} << 40); !s.ok()) return s;
   if (absl::Status s = CheckRange("max_file_size", max_file_size, 1, size_t{1} << 40); !s.ok()) return s;

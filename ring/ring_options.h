@@ -41,6 +41,8 @@ struct RingOptions {
   size_t mailbox_bytes = size_t{1} << 20;
   // The largest file ReadFile reads, in bytes; a larger one is EFBIG.
   size_t max_file_size = size_t{1} << 30;
+  // How many of its waiting entries start for each one of a ring of weight 1; 1 to 1,000.
+  size_t weight = 1;
   // How long DestroyRing waits for entries that are slow to stop.
   absl::Duration destroy_timeout = absl::Seconds(5);
 
