@@ -1,6 +1,7 @@
 #include <fcntl.h>
 #include <linux/fs.h>
 #include <linux/openat2.h>
+#include <poll.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
 #include <unistd.h>
@@ -92,6 +93,49 @@ StepResult FillFsync(OperationContext& /*context*/, Slot& slot, io_uring_sqe& sq
   sqe.opcode = IORING_OP_FSYNC;
   sqe.fd = As<operation::Fsync>(slot).fd;
   return StepResult::kWaiting;
+}
+
+StepResult FillFallocate(OperationContext& context, Slot& slot, io_uring_sqe& sqe) {
+  const auto& op = As<operation::Fallocate>(slot);
+  sqe.fd = op.fd;
+  sqe.len = static_cast<uint32_t>(op.mode);
+  sqe.off = static_cast<uint64_t>(op.offset);
+  sqe.addr = static_cast<uint64_t>(op.size);
+  return UseOpcode(context, slot, sqe, IORING_OP_FALLOCATE);
+}
+
+StepResult FillFtruncate(OperationContext& context, Slot& slot, io_uring_sqe& sqe) {
+  const auto& op = As<operation::Ftruncate>(slot);
+  sqe.opcode = kOpFtruncate;
+  sqe.fd = op.fd;
+  sqe.off = static_cast<uint64_t>(op.size);
+  // Never inline: it may wait for a device or a network.
+  return context.kernel.Supports(kOpFtruncate) ? StepResult::kWaiting : StepResult::kGeneral;
+}
+
+// The kernel executes every splice on a thread of its own. One that waited for a pipe there would keep it, as long as the wait lasts,
+// from others that could run: so it never waits, and what is not ready is waited for by a poll, which takes no thread and is
+// cancelled at once. A blocking socket it writes to is the exception, which the flag does not concern.
+StepResult FillSplice(OperationContext& context, Slot& slot, io_uring_sqe& sqe) {
+  const auto& op = As<operation::Splice>(slot);
+  // The other one is where that of every operation is checked.
+  if (context.IsOwnFd(op.from_fd)) return Fail(slot, EBADF);
+  sqe.fd = op.to_fd;
+  sqe.off = static_cast<uint64_t>(op.to_offset);
+  sqe.splice_fd_in = op.from_fd;
+  sqe.splice_off_in = static_cast<uint64_t>(op.from_offset);
+  sqe.len = static_cast<uint32_t>(op.size);
+  sqe.splice_flags = op.flags | SPLICE_F_NONBLOCK;
+  return UseOpcode(context, slot, sqe, IORING_OP_SPLICE);
+}
+
+void FillSplicePoll(const Slot& slot, io_uring_sqe& sqe) {
+  const auto& op = As<operation::Splice>(slot);
+  pollfd from = {.fd = op.from_fd, .events = POLLIN, .revents = 0};
+  const bool has_input = poll(&from, 1, /*timeout=*/0) > 0;
+  sqe.opcode = IORING_OP_POLL_ADD;
+  sqe.fd = has_input ? op.to_fd : op.from_fd;
+  sqe.poll32_events = has_input ? POLLOUT : POLLIN;
 }
 
 }  // namespace agentos::executor_internal

@@ -29,7 +29,10 @@ constexpr uint32_t MaskOf(std::initializer_list<OperationKind> kinds) {
 // Operations whose value is a number of bytes moved.
 constexpr uint32_t kBytesMoved = MaskOf(
     {OperationKind::kReadFile, OperationKind::kWriteFile, OperationKind::kRead, OperationKind::kWrite, OperationKind::kSend,
-     OperationKind::kRecv, OperationKind::kSendTo, OperationKind::kRecvFrom, OperationKind::kIpcSend, OperationKind::kIpcRecv});
+     OperationKind::kRecv, OperationKind::kSendTo, OperationKind::kRecvFrom, OperationKind::kIpcSend, OperationKind::kIpcRecv,
+     OperationKind::kSplice});
+// Operations whose value is a new fd.
+constexpr uint32_t kMakesFd = MaskOf({OperationKind::kOpen, OperationKind::kAccept, OperationKind::kSocket});
 static_assert(kOperationKinds <= 32);
 
 void RunFileJob(FileWorkers::Job* base) {
@@ -39,6 +42,8 @@ void RunFileJob(FileWorkers::Job* base) {
   const Operation& operation = job->slot->entry.operation();
   if (const auto* write = std::get_if<operation::WriteFile>(&operation)) {
     job->result = WriteWholeFile(write->path.c_str(), write->data.view());
+  } else if (const auto* truncate = std::get_if<operation::Ftruncate>(&operation)) {
+    job->result = TruncateFile(truncate->fd, truncate->size);
   } else {
     job->result =
         ReadWholeFile(std::get<operation::ReadFile>(operation).path.c_str(), job->max_file_size, std::move(job->first_buffer));
@@ -542,7 +547,7 @@ void Lane::Deliver(Slot* slot, SyscallCompletionEntry& out) {
 void Lane::Discard(Slot* slot) {
   const OperationKind kind = slot->entry.kind();
   if (slot->progress.error == 0 && !slot->progress.cancelled &&
-      (kind == OperationKind::kOpen || kind == OperationKind::kAccept)) {
+      (kMakesFd >> static_cast<unsigned>(kind) & 1) != 0) {
     close(static_cast<int>(slot->value));
   }
   slots_.Free(slot);

@@ -54,7 +54,7 @@ size_t Lane::RequestCancelAll(BoundRing& ring, int fd) {
   // Those that have not started first, so that nothing starts because another one ends.
   std::vector<SlotToken> tokens;
   const auto add = [&](const Slot* slot) {
-    if (fd == kEveryFd || FdOf(slot->entry.operation()) == fd) tokens.push_back(slot->token());
+    if (fd == kEveryFd || WorksOn(slot->entry.operation(), fd)) tokens.push_back(slot->token());
   };
   ring.ForEachWaiting(add);
   for (Slot* slot = ring.in_flight().front(); slot != nullptr; slot = slot->next) add(slot);

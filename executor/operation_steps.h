@@ -5,6 +5,7 @@
 #ifndef AGENTOS_EXECUTOR_OPERATION_STEPS_H_
 #define AGENTOS_EXECUTOR_OPERATION_STEPS_H_
 
+#include <cerrno>
 #include <cstdint>
 
 #include "agentos/executor/operations.h"
@@ -31,6 +32,9 @@ enum Phase : uint8_t {
 // The members of ReadFile's chain.
 enum ChainMember : unsigned { kChainOpen = 0, kChainRead = 1, kChainReadEnd = 2, kChainClose = 3 };
 
+// Linux 6.9; the headers of older distributions do not name it.
+inline constexpr uint8_t kOpFtruncate = 55;
+
 inline uint64_t AddressOf(const void* memory) { return reinterpret_cast<uintptr_t>(memory); }
 
 inline StepResult Fail(Slot& slot, int error_number) {
@@ -42,6 +46,13 @@ inline StepResult Fail(Slot& slot, int error_number) {
 inline void PointAtBuffer(const PooledBuffer& buffer, io_uring_sqe& sqe) {
   sqe.opcode = buffer.arena() < 0 ? IORING_OP_READ : IORING_OP_READ_FIXED;
   sqe.buf_index = static_cast<uint16_t>(buffer.arena() < 0 ? 0 : buffer.arena());
+}
+
+// For opcodes that came to io_uring late: where there is none, the operation is ENOSYS, as a system call of an older kernel.
+inline StepResult UseOpcode(OperationContext& context, Slot& slot, io_uring_sqe& sqe, uint8_t opcode) {
+  if (!context.kernel.Supports(opcode)) return Fail(slot, ENOSYS);
+  sqe.opcode = opcode;
+  return StepResult::kWaiting;
 }
 
 template <typename Op>
@@ -64,6 +75,18 @@ StepResult FillClose(OperationContext& context, Slot& slot, io_uring_sqe& sqe);
 StepResult FillFsync(OperationContext& context, Slot& slot, io_uring_sqe& sqe);
 StepResult EndWrite(Slot& slot, int32_t result);
 StepResult EndClose(Slot& slot, int32_t result);
+StepResult FillFallocate(OperationContext& context, Slot& slot, io_uring_sqe& sqe);
+StepResult FillFtruncate(OperationContext& context, Slot& slot, io_uring_sqe& sqe);
+StepResult FillSplice(OperationContext& context, Slot& slot, io_uring_sqe& sqe);
+// Waits for that end of a Splice which is not ready.
+void FillSplicePoll(const Slot& slot, io_uring_sqe& sqe);
+
+// path_operations.cc
+StepResult FillStatx(OperationContext& context, Slot& slot, io_uring_sqe& sqe);
+StepResult FillRename(OperationContext& context, Slot& slot, io_uring_sqe& sqe);
+StepResult FillUnlink(OperationContext& context, Slot& slot, io_uring_sqe& sqe);
+StepResult FillMkdir(OperationContext& context, Slot& slot, io_uring_sqe& sqe);
+StepResult EndStatx(Slot& slot, int32_t result);
 
 // socket_operations.cc
 StepResult FillSend(OperationContext& context, Slot& slot, io_uring_sqe& sqe);
@@ -72,11 +95,19 @@ StepResult FillAccept(OperationContext& context, Slot& slot, io_uring_sqe& sqe);
 StepResult FillConnect(OperationContext& context, Slot& slot, io_uring_sqe& sqe);
 StepResult FillSendTo(OperationContext& context, Slot& slot, io_uring_sqe& sqe);
 StepResult FillRecvFrom(OperationContext& context, Slot& slot, io_uring_sqe& sqe);
+StepResult FillSocket(OperationContext& context, Slot& slot, io_uring_sqe& sqe);
+StepResult FillShutdown(OperationContext& context, Slot& slot, io_uring_sqe& sqe);
 StepResult EndSend(Slot& slot, int32_t result);
 StepResult EndSendTo(Slot& slot, int32_t result);
 StepResult EndAccept(Slot& slot, int32_t result);
 StepResult EndConnect(Slot& slot, int32_t result);
 StepResult EndRecvFrom(Slot& slot, int32_t result);
+
+// waiting_operations.cc
+StepResult FillPollEntry(OperationContext& context, Slot& slot, io_uring_sqe& sqe);
+StepResult FillSleep(OperationContext& context, Slot& slot, io_uring_sqe& sqe);
+StepResult EndPollEntry(Slot& slot, int32_t result);
+StepResult EndSleep(Slot& slot, int32_t result);
 
 // ReadFile as a chain: open into a direct descriptor, read, read again to see the end, close.
 StepResult BeginReadFileChain(OperationContext& context, Slot& slot);

@@ -1,5 +1,6 @@
 #include "agentos/executor/operations.h"
 
+#include <fcntl.h>
 #include <poll.h>
 #include <sys/socket.h>
 
@@ -33,12 +34,14 @@ bool WaitsForOutput(OperationKind kind) {
          kind == OperationKind::kConnect;
 }
 
-int CallerFlags(const Operation& operation) {
-  if (const auto* op = std::get_if<operation::Send>(&operation)) return op->flags;
-  if (const auto* op = std::get_if<operation::Recv>(&operation)) return op->flags;
-  if (const auto* op = std::get_if<operation::SendTo>(&operation)) return op->flags;
-  if (const auto* op = std::get_if<operation::RecvFrom>(&operation)) return op->flags;
-  return 0;
+// Whether the caller wants to hear EAGAIN.
+bool MustNotWait(const Operation& operation) {
+  if (const auto* op = std::get_if<operation::Send>(&operation)) return (op->flags & MSG_DONTWAIT) != 0;
+  if (const auto* op = std::get_if<operation::Recv>(&operation)) return (op->flags & MSG_DONTWAIT) != 0;
+  if (const auto* op = std::get_if<operation::SendTo>(&operation)) return (op->flags & MSG_DONTWAIT) != 0;
+  if (const auto* op = std::get_if<operation::RecvFrom>(&operation)) return (op->flags & MSG_DONTWAIT) != 0;
+  if (const auto* op = std::get_if<operation::Splice>(&operation)) return (op->flags & SPLICE_F_NONBLOCK) != 0;
+  return false;
 }
 
 bool IsStream(int fd) {
@@ -48,6 +51,7 @@ bool IsStream(int fd) {
 }
 
 void FillPoll(const Slot& slot, io_uring_sqe& sqe) {
+  if (slot.entry.kind() == OperationKind::kSplice) return FillSplicePoll(slot, sqe);
   sqe.opcode = IORING_OP_POLL_ADD;
   sqe.fd = FdOf(slot.entry.operation());
   sqe.poll32_events = WaitsForOutput(slot.entry.kind()) ? POLLOUT : POLLIN;
@@ -85,7 +89,7 @@ StepResult EndTransient(Slot& slot, int error_number) {
       // its work back.
       return Retry(slot, ECANCELED);
     default:
-      if ((CallerFlags(slot.entry.operation()) & MSG_DONTWAIT) != 0) {
+      if (MustNotWait(slot.entry.operation())) {
         // What a non-blocking call has moved before it would wait is its result.
         return slot.value > 0 ? StepResult::kDone : Fail(slot, error_number);
       }
@@ -135,6 +139,17 @@ const std::array<Steps, kOperationKinds> kSteps = {{
     {FillRecvFrom, EndRecvFrom},
     {},
     {},
+    {FillStatx, EndStatx},
+    {FillRename, EndValue},
+    {FillUnlink, EndValue},
+    {FillMkdir, EndValue},
+    {FillFallocate, EndValue},
+    {FillFtruncate, EndValue},
+    {FillSplice, EndValue},
+    {FillSocket, EndValue},
+    {FillShutdown, EndValue},
+    {FillPollEntry, EndPollEntry},
+    {FillSleep, EndSleep},
 }};
 
 StepResult BeginUnusualStep(OperationContext& context, Slot& slot) {

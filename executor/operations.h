@@ -36,7 +36,7 @@ enum class StepResult : uint8_t {
   kAgain,
   // The submission queue has no room: submit, then call BeginStep again.
   kNoRoom,
-  // The kernel chain does not fit this file: execute the operation as plain calls on a worker.
+  // The kernel cannot do it, a ReadFile because its chain does not fit this file: execute it as plain calls on a worker.
   kGeneral,
 };
 
@@ -138,7 +138,8 @@ inline StepResult BeginStep(OperationContext& context, Slot& slot) {
   sqe->user_data = EncodeUserData(slot.token(), 0);
   slot.progress.outstanding = 1;
   StepResult filled = executor_internal::kSteps[static_cast<size_t>(kind)].fill(context, slot, *sqe);
-  if (context.IsOwnFd(sqe->fd)) [[unlikely]] {
+  // A Socket's submission entry has its domain there.
+  if (context.IsOwnFd(sqe->fd) && kind != OperationKind::kSocket) [[unlikely]] {
     slot.progress.error = EBADF;
     filled = StepResult::kDone;
   }

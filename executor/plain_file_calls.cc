@@ -222,4 +222,12 @@ FileCallResult WriteWholeFile(const char* path, absl::string_view data) {
   return result;
 }
 
+FileCallResult TruncateFile(int fd, int64_t size) {
+  int outcome;
+  do {
+    outcome = ftruncate(fd, size);
+  } while (outcome != 0 && errno == EINTR);
+  return {.error_number = outcome == 0 ? 0 : errno};
+}
+
 }  // namespace agentos

@@ -47,6 +47,9 @@ FileCallResult ReadWholeFile(const char* path, size_t max_size, PooledBuffer fir
 // that went before it, as far as the kernel says.
 FileCallResult WriteWholeFile(const char* path, absl::string_view data);
 
+// ftruncate(2), for kernels whose io_uring cannot.
+FileCallResult TruncateFile(int fd, int64_t size);
+
 }  // namespace agentos
 
 #endif  // AGENTOS_EXECUTOR_PLAIN_FILE_CALLS_H_

@@ -157,4 +157,19 @@ StepResult EndRecvFrom(Slot& slot, int32_t result) {
   return EndRead(slot, result);
 }
 
+StepResult FillSocket(OperationContext& context, Slot& slot, io_uring_sqe& sqe) {
+  const auto& op = As<operation::Socket>(slot);
+  sqe.fd = op.domain;
+  sqe.off = static_cast<uint64_t>(op.type | SOCK_CLOEXEC);
+  sqe.len = static_cast<uint32_t>(op.protocol);
+  return UseOpcode(context, slot, sqe, IORING_OP_SOCKET);
+}
+
+StepResult FillShutdown(OperationContext& context, Slot& slot, io_uring_sqe& sqe) {
+  const auto& op = As<operation::Shutdown>(slot);
+  sqe.fd = op.fd;
+  sqe.len = static_cast<uint32_t>(op.how);
+  return UseOpcode(context, slot, sqe, IORING_OP_SHUTDOWN);
+}
+
 }  // namespace agentos::executor_internal

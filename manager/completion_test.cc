@@ -1,7 +1,9 @@
 // P3: every accepted entry completes exactly once, however it ends and whatever ends around it.
 
 #include <fcntl.h>
+#include <poll.h>
 #include <sys/socket.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include <algorithm>
@@ -73,6 +75,14 @@ TEST_P(P3Completion, OneOfEveryKindInOneBatch) {
   const Fd listener = Listen(AF_INET, 4, 0, address);
   const Fd client = NewSocket(AF_INET, SOCK_STREAM);
   const Fd udp = NewSocket(AF_INET, SOCK_DGRAM);
+  Spill(dir.Path("to rename"), "");
+  Spill(dir.Path("to unlink"), "");
+  Spill(dir.Path("to size"), "");
+  const Fd to_size(open(dir.Path("to size").c_str(), O_RDWR | O_CLOEXEC));
+  const Pair from = MakePipe();
+  const Pair to = MakePipe();
+  ASSERT_EQ(write(from.second.get(), "spliced", 7), 7);
+  const Pair to_shut = MakeSocketPair(SOCK_STREAM);
 
   TestManager manager(Observed());
   manager.MakeRing(kPid, {.sq_size = 32, .cq_size = 32});
@@ -95,6 +105,17 @@ TEST_P(P3Completion, OneOfEveryKindInOneBatch) {
   entries.push_back(Entry::Send(kPid, datagram.second.get(), "for 15", 0, 16));
   entries.push_back(Entry::IpcRecv(kPid, 100, 17));
   entries.push_back(Entry::IpcSend(kPid, kPid, "message", 18));
+  entries.push_back(Entry::Statx(kPid, dir.Path("file"), 0, STATX_SIZE, 19));
+  entries.push_back(Entry::Rename(kPid, dir.Path("to rename"), dir.Path("renamed"), 0, 20));
+  entries.push_back(Entry::Unlink(kPid, dir.Path("to unlink"), 0, 21));
+  entries.push_back(Entry::Mkdir(kPid, dir.Path("directory"), 0755, 22));
+  entries.push_back(Entry::Fallocate(kPid, to_size.get(), 0, 0, 4096, 23));
+  entries.push_back(Entry::Ftruncate(kPid, to_size.get(), 100, 24));
+  entries.push_back(Entry::Splice(kPid, from.first.get(), -1, to.second.get(), -1, 100, 0, 25));
+  entries.push_back(Entry::Socket(kPid, AF_UNIX, SOCK_STREAM, 0, 26));
+  entries.push_back(Entry::Shutdown(kPid, to_shut.first.get(), SHUT_RDWR, 27));
+  entries.push_back(Entry::Poll(kPid, to.second.get(), POLLOUT, 28));
+  entries.push_back(Entry::Sleep(kPid, absl::Milliseconds(1), 29));
   const size_t count = entries.size();
   ASSERT_TRUE(manager->SubmitBatch(kPid, std::move(entries)).ok());
 
@@ -106,7 +127,7 @@ TEST_P(P3Completion, OneOfEveryKindInOneBatch) {
     for (const Done& done : *some) {
       EXPECT_TRUE(Succeeded(done)) << done.user_data;
       ++times[done.user_data];
-      if (done.user_data == 4 || done.user_data == 12) close(static_cast<int>(done.result.value()));
+      if (done.user_data == 4 || done.user_data == 12 || done.user_data == 26) close(static_cast<int>(done.result.value()));
     }
     got += some->size();
   }

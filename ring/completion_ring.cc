@@ -17,6 +17,12 @@ std::string ContextOf(const Operation& operation) {
       [](const auto& op) -> std::string {
         if constexpr (requires { op.path; }) {
           return op.path;
+        } else if constexpr (requires { op.from; }) {
+          return absl::StrCat(op.from, " to ", op.to);
+        } else if constexpr (requires { op.from_fd; }) {
+          return absl::StrCat("fd ", op.from_fd, " to fd ", op.to_fd);
+        } else if constexpr (requires { op.domain; }) {
+          return absl::StrCat("domain ", op.domain, ", type ", op.type, ", protocol ", op.protocol);
         } else if constexpr (requires { op.address; }) {
           return absl::StrCat("fd ", op.fd, " to ", op.address);
         } else if constexpr (requires { op.fd; }) {

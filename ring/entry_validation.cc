@@ -1,7 +1,10 @@
 #include "agentos/ring/entry_validation.h"
 
 #include <fcntl.h>
+#include <linux/falloc.h>
+#include <poll.h>
 #include <sys/socket.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include <algorithm>
@@ -18,6 +21,7 @@
 #include "absl/strings/escaping.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/string_view.h"
+#include "absl/time/time.h"
 #include "agentos/ring/socket_address.h"
 
 // A refusal is built out of line, so that what stands in the way of a good entry is a few compares and no string.
@@ -37,11 +41,30 @@ constexpr int kOpenFlags = O_ACCMODE | O_CREAT | O_EXCL | O_NOCTTY | O_TRUNC | O
 constexpr int kSendFlags = MSG_DONTWAIT | MSG_NOSIGNAL | MSG_OOB | MSG_DONTROUTE | MSG_EOR | MSG_MORE | MSG_CONFIRM;
 constexpr int kRecvFlags = MSG_WAITALL | MSG_PEEK | MSG_DONTWAIT | MSG_OOB;
 constexpr mode_t kModeBits = 07777;
+constexpr int kStatxFlags = AT_SYMLINK_NOFOLLOW | AT_NO_AUTOMOUNT | AT_STATX_SYNC_TYPE;
+constexpr int kRenameFlags = RENAME_NOREPLACE | RENAME_EXCHANGE;
+constexpr int kUnlinkFlags = AT_REMOVEDIR;
+constexpr int kFallocateModes = FALLOC_FL_KEEP_SIZE | FALLOC_FL_PUNCH_HOLE | FALLOC_FL_COLLAPSE_RANGE | FALLOC_FL_ZERO_RANGE |
+                                FALLOC_FL_INSERT_RANGE | FALLOC_FL_UNSHARE_RANGE;
+constexpr int kSpliceFlags = SPLICE_F_MOVE | SPLICE_F_MORE | SPLICE_F_NONBLOCK;
+// Linux keeps the kind of a socket in the lowest four bits.
+constexpr int kSocketKinds = 0xf;
+constexpr int kSocketTypes = kSocketKinds | SOCK_NONBLOCK | SOCK_CLOEXEC;
+constexpr int kPollEvents = POLLIN | POLLOUT | POLLPRI | POLLRDHUP;
 
 constexpr absl::string_view kOpenFlagNames = "the flags of open(2)";
 constexpr absl::string_view kSendFlagNames =
     "MSG_DONTWAIT, MSG_NOSIGNAL, MSG_OOB, MSG_DONTROUTE, MSG_EOR, MSG_MORE and MSG_CONFIRM";
 constexpr absl::string_view kRecvFlagNames = "MSG_WAITALL, MSG_PEEK, MSG_DONTWAIT and MSG_OOB";
+constexpr absl::string_view kStatxFlagNames =
+    "AT_SYMLINK_NOFOLLOW, AT_NO_AUTOMOUNT and either AT_STATX_FORCE_SYNC or AT_STATX_DONT_SYNC";
+constexpr absl::string_view kRenameFlagNames = "either RENAME_NOREPLACE or RENAME_EXCHANGE";
+constexpr absl::string_view kUnlinkFlagNames = "AT_REMOVEDIR";
+constexpr absl::string_view kFallocateModeNames =
+    "FALLOC_FL_KEEP_SIZE, _PUNCH_HOLE, _COLLAPSE_RANGE, _ZERO_RANGE, _INSERT_RANGE and _UNSHARE_RANGE";
+constexpr absl::string_view kSpliceFlagNames = "SPLICE_F_MOVE, SPLICE_F_MORE and SPLICE_F_NONBLOCK";
+constexpr absl::string_view kSocketTypeNames = "a kind such as SOCK_STREAM, SOCK_NONBLOCK and SOCK_CLOEXEC";
+constexpr absl::string_view kPollEventNames = "POLLIN, POLLOUT, POLLPRI and POLLRDHUP";
 
 std::string Hex(int bits) { return absl::StrCat("0x", absl::Hex(static_cast<uint32_t>(bits))); }
 
@@ -67,18 +90,18 @@ absl::Status RefuseEntry(Pid pid, const SyscallSubmissionEntry& entry) {
   return Refuse(entry.kind(), "pid", entry.pid(), absl::StrCat(pid, ", the process that the call names"));
 }
 
-AGENTOS_COLD absl::Status RefuseFd(OperationKind kind, int fd) {
-  return Refuse(kind, "fd", fd, "a file descriptor, from 0 upward");
+AGENTOS_COLD absl::Status RefuseFd(OperationKind kind, int fd, absl::string_view field = "fd") {
+  return Refuse(kind, field, fd, "a file descriptor, from 0 upward");
 }
 
-AGENTOS_COLD absl::Status RefusePath(OperationKind kind, const std::string& path) {
-  if (path.empty()) return Refuse(kind, "path", "empty", "the name of a file");
+AGENTOS_COLD absl::Status RefusePath(OperationKind kind, const std::string& path, absl::string_view field = "path") {
+  if (path.empty()) return Refuse(kind, field, "empty", "the name of a file");
   if (path.size() >= PATH_MAX) {
-    return Refuse(kind, "path", absl::StrCat(path.size(), " bytes long"), absl::StrCat("at most ", PATH_MAX - 1));
+    return Refuse(kind, field, absl::StrCat(path.size(), " bytes long"), absl::StrCat("at most ", PATH_MAX - 1));
   }
   constexpr size_t kMostQuoted = 64;
   const size_t nul = path.find('\0');
-  return Refuse(kind, "path",
+  return Refuse(kind, field,
                 absl::StrCat("\"", absl::CHexEscape(path.substr(0, std::min(nul, kMostQuoted))), nul > kMostQuoted ? "..." : "",
                              "\" and a NUL byte at position ", nul),
                 "free of NUL bytes");
@@ -92,22 +115,27 @@ AGENTOS_COLD absl::Status RefuseData(OperationKind kind, size_t size, size_t mos
   return Refuse(kind, "data", absl::StrCat(size, " bytes long"), absl::StrCat("at most ", most));
 }
 
-AGENTOS_COLD absl::Status RefuseOffset(OperationKind kind, int64_t offset, size_t size) {
-  if (offset < kCurrentPosition) return Refuse(kind, "offset", offset, "-1 (the file's own position) or from 0 upward");
-  return Refuse(kind, "offset", offset,
+AGENTOS_COLD absl::Status RefuseOffset(OperationKind kind, int64_t offset, size_t size, absl::string_view field = "offset") {
+  if (offset < kCurrentPosition) return Refuse(kind, field, offset, "-1 (the file's own position) or from 0 upward");
+  return Refuse(kind, field, offset,
                 absl::StrCat("at most ", kMaxOffset - static_cast<int64_t>(size), ", so that offset + ", size,
                              " bytes stays within the largest file offset"));
 }
 
-AGENTOS_COLD absl::Status RefuseFlags(OperationKind kind, int flags, int known, absl::string_view names) {
-  return Refuse(kind, "flags", absl::StrCat(Hex(flags), " with the unknown bits ", Hex(flags & ~known)),
+AGENTOS_COLD absl::Status RefuseFlags(OperationKind kind, int flags, int known, absl::string_view names,
+                                      absl::string_view field = "flags") {
+  return Refuse(kind, field, absl::StrCat(Hex(flags), " with the unknown bits ", Hex(flags & ~known)),
                 absl::StrCat("made of ", names));
 }
 
-AGENTOS_COLD absl::Status RefuseMode(mode_t mode) {
+AGENTOS_COLD absl::Status RefuseBothFlags(OperationKind kind, int flags, absl::string_view names) {
+  return Refuse(kind, "flags", absl::StrCat(Hex(flags), ", which asks for two things at once"), absl::StrCat("made of ", names));
+}
+
+AGENTOS_COLD absl::Status RefuseMode(OperationKind kind, mode_t mode) {
   char octal[16];
   std::snprintf(octal, sizeof(octal), "0%o", mode);
-  return Refuse(OperationKind::kOpen, "mode", octal, "made of permission bits, from 0 to 07777");
+  return Refuse(kind, "mode", octal, "made of permission bits, from 0 to 07777");
 }
 
 AGENTOS_COLD absl::Status RefuseAccessMode(int flags) {
@@ -195,7 +223,7 @@ absl::Status Check(const operation::Open& op) {
   if ((op.flags & O_ACCMODE) == O_ACCMODE) [[unlikely]]
     return RefuseAccessMode(op.flags);
   if ((op.mode & ~kModeBits) != 0) [[unlikely]]
-    return RefuseMode(op.mode);
+    return RefuseMode(OperationKind::kOpen, op.mode);
   return absl::OkStatus();
 }
 
@@ -266,6 +294,132 @@ absl::Status Check(const operation::IpcRecv& op) {
   return absl::OkStatus();
 }
 
+absl::Status Check(const operation::Statx& op) {
+  if (!IsPath(op.path)) [[unlikely]]
+    return RefusePath(OperationKind::kStatx, op.path);
+  if ((op.flags & ~kStatxFlags) != 0) [[unlikely]] {
+    return RefuseFlags(OperationKind::kStatx, op.flags, kStatxFlags, kStatxFlagNames);
+  }
+  if ((op.flags & AT_STATX_SYNC_TYPE) == AT_STATX_SYNC_TYPE) [[unlikely]] {
+    return RefuseBothFlags(OperationKind::kStatx, op.flags, kStatxFlagNames);
+  }
+  if ((op.mask & STATX__RESERVED) != 0) [[unlikely]] {
+    return Refuse(OperationKind::kStatx, "mask", Hex(static_cast<int>(op.mask)), "made of STATX_ bits, without STATX__RESERVED");
+  }
+  return absl::OkStatus();
+}
+
+absl::Status Check(const operation::Rename& op) {
+  if (!IsPath(op.from)) [[unlikely]]
+    return RefusePath(OperationKind::kRename, op.from, "from");
+  if (!IsPath(op.to)) [[unlikely]]
+    return RefusePath(OperationKind::kRename, op.to, "to");
+  const auto flags = static_cast<int>(op.flags);
+  if ((flags & ~kRenameFlags) != 0) [[unlikely]] {
+    return RefuseFlags(OperationKind::kRename, flags, kRenameFlags, kRenameFlagNames);
+  }
+  if (flags == kRenameFlags) [[unlikely]]
+    return RefuseBothFlags(OperationKind::kRename, flags, kRenameFlagNames);
+  return absl::OkStatus();
+}
+
+absl::Status Check(const operation::Unlink& op) {
+  if (!IsPath(op.path)) [[unlikely]]
+    return RefusePath(OperationKind::kUnlink, op.path);
+  if ((op.flags & ~kUnlinkFlags) != 0) [[unlikely]] {
+    return RefuseFlags(OperationKind::kUnlink, op.flags, kUnlinkFlags, kUnlinkFlagNames);
+  }
+  return absl::OkStatus();
+}
+
+absl::Status Check(const operation::Mkdir& op) {
+  if (!IsPath(op.path)) [[unlikely]]
+    return RefusePath(OperationKind::kMkdir, op.path);
+  if ((op.mode & ~kModeBits) != 0) [[unlikely]]
+    return RefuseMode(OperationKind::kMkdir, op.mode);
+  return absl::OkStatus();
+}
+
+absl::Status Check(const operation::Fallocate& op) {
+  if (!IsFd(op.fd)) [[unlikely]]
+    return RefuseFd(OperationKind::kFallocate, op.fd);
+  if ((op.mode & ~kFallocateModes) != 0) [[unlikely]] {
+    return RefuseFlags(OperationKind::kFallocate, op.mode, kFallocateModes, kFallocateModeNames, "mode");
+  }
+  if (op.size < 1) [[unlikely]]
+    return Refuse(OperationKind::kFallocate, "size", op.size, "from 1 upward");
+  if (op.offset < 0 || op.offset > kMaxOffset - op.size) [[unlikely]] {
+    return Refuse(OperationKind::kFallocate, "offset", op.offset,
+                  absl::StrCat("from 0 to ", kMaxOffset - op.size, ", so that offset + ", op.size,
+                               " bytes stays within the largest file offset"));
+  }
+  return absl::OkStatus();
+}
+
+absl::Status Check(const operation::Ftruncate& op) {
+  if (!IsFd(op.fd)) [[unlikely]]
+    return RefuseFd(OperationKind::kFtruncate, op.fd);
+  if (op.size < 0) [[unlikely]]
+    return Refuse(OperationKind::kFtruncate, "size", op.size, "from 0 upward");
+  return absl::OkStatus();
+}
+
+absl::Status Check(const operation::Splice& op) {
+  if (!IsFd(op.from_fd)) [[unlikely]]
+    return RefuseFd(OperationKind::kSplice, op.from_fd, "from_fd");
+  if (!IsFd(op.to_fd)) [[unlikely]]
+    return RefuseFd(OperationKind::kSplice, op.to_fd, "to_fd");
+  if (!IsTransfer(op.size)) [[unlikely]]
+    return RefuseSize(OperationKind::kSplice, op.size);
+  if (!IsOffset(op.from_offset, op.size)) [[unlikely]]
+    return RefuseOffset(OperationKind::kSplice, op.from_offset, op.size, "from_offset");
+  if (!IsOffset(op.to_offset, op.size)) [[unlikely]]
+    return RefuseOffset(OperationKind::kSplice, op.to_offset, op.size, "to_offset");
+  const auto flags = static_cast<int>(op.flags);
+  if ((flags & ~kSpliceFlags) != 0) [[unlikely]] {
+    return RefuseFlags(OperationKind::kSplice, flags, kSpliceFlags, kSpliceFlagNames);
+  }
+  return absl::OkStatus();
+}
+
+// Which families, kinds and protocols there are is the kernel's to say.
+absl::Status Check(const operation::Socket& op) {
+  if (op.domain < 0) [[unlikely]]
+    return Refuse(OperationKind::kSocket, "domain", op.domain, "an address family such as AF_INET, from 0 upward");
+  if ((op.type & ~kSocketTypes) != 0) [[unlikely]] {
+    return RefuseFlags(OperationKind::kSocket, op.type, kSocketTypes, kSocketTypeNames, "type");
+  }
+  if (op.protocol < 0) [[unlikely]]
+    return Refuse(OperationKind::kSocket, "protocol", op.protocol, "a protocol of the family, from 0 (the usual one) upward");
+  return absl::OkStatus();
+}
+
+absl::Status Check(const operation::Shutdown& op) {
+  if (!IsFd(op.fd)) [[unlikely]]
+    return RefuseFd(OperationKind::kShutdown, op.fd);
+  if (op.how < SHUT_RD || op.how > SHUT_RDWR) [[unlikely]] {
+    return Refuse(OperationKind::kShutdown, "how", op.how, "SHUT_RD (0), SHUT_WR (1) or SHUT_RDWR (2)");
+  }
+  return absl::OkStatus();
+}
+
+absl::Status Check(const operation::Poll& op) {
+  if (!IsFd(op.fd)) [[unlikely]]
+    return RefuseFd(OperationKind::kPoll, op.fd);
+  const auto events = static_cast<int>(op.events);
+  if ((events & ~kPollEvents) != 0) [[unlikely]] {
+    return RefuseFlags(OperationKind::kPoll, events, kPollEvents, kPollEventNames, "events");
+  }
+  return absl::OkStatus();
+}
+
+absl::Status Check(const operation::Sleep& op) {
+  if (op.duration < absl::ZeroDuration() || op.duration == absl::InfiniteDuration()) [[unlikely]] {
+    return Refuse(OperationKind::kSleep, "duration", absl::FormatDuration(op.duration), "zero or longer, and finite");
+  }
+  return absl::OkStatus();
+}
+
 template <typename Op>
 absl::Status CheckAs(const Operation& operation) {
   return Check(*std::get_if<Op>(&operation));
@@ -317,6 +471,28 @@ absl::Status ValidateEntry(Pid pid, const SyscallSubmissionEntry& entry) {
       return CheckAs<operation::IpcSend>(operation);
     case OperationKind::kIpcRecv:
       return CheckAs<operation::IpcRecv>(operation);
+    case OperationKind::kStatx:
+      return CheckAs<operation::Statx>(operation);
+    case OperationKind::kRename:
+      return CheckAs<operation::Rename>(operation);
+    case OperationKind::kUnlink:
+      return CheckAs<operation::Unlink>(operation);
+    case OperationKind::kMkdir:
+      return CheckAs<operation::Mkdir>(operation);
+    case OperationKind::kFallocate:
+      return CheckAs<operation::Fallocate>(operation);
+    case OperationKind::kFtruncate:
+      return CheckAs<operation::Ftruncate>(operation);
+    case OperationKind::kSplice:
+      return CheckAs<operation::Splice>(operation);
+    case OperationKind::kSocket:
+      return CheckAs<operation::Socket>(operation);
+    case OperationKind::kShutdown:
+      return CheckAs<operation::Shutdown>(operation);
+    case OperationKind::kPoll:
+      return CheckAs<operation::Poll>(operation);
+    case OperationKind::kSleep:
+      return CheckAs<operation::Sleep>(operation);
   }
   return RefuseEntry(pid, entry);
 }

@@ -1,11 +1,15 @@
 #include "agentos/ring/entry_validation.h"
 
 #include <fcntl.h>
+#include <linux/falloc.h>
+#include <poll.h>
 #include <sys/socket.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include <climits>
 #include <cstdint>
+#include <cstdio>
 #include <functional>
 #include <limits>
 #include <string>
@@ -14,6 +18,7 @@
 
 #include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
+#include "absl/time/time.h"
 #include "agentos/ring/socket_address.h"
 #include "gtest/gtest.h"
 
@@ -86,6 +91,17 @@ std::vector<Entry> OneOfEach(Pid pid) {
   entries.push_back(Entry::RecvFrom(pid, kFd, 1, 0, 0));
   entries.push_back(Entry::IpcSend(pid, pid, "data", 0));
   entries.push_back(Entry::IpcRecv(pid, 1, 0));
+  entries.push_back(Entry::Statx(pid, "file", 0, STATX_BASIC_STATS, 0));
+  entries.push_back(Entry::Rename(pid, "from", "to", 0, 0));
+  entries.push_back(Entry::Unlink(pid, "file", 0, 0));
+  entries.push_back(Entry::Mkdir(pid, "directory", 0755, 0));
+  entries.push_back(Entry::Fallocate(pid, kFd, 0, 0, 1, 0));
+  entries.push_back(Entry::Ftruncate(pid, kFd, 0, 0));
+  entries.push_back(Entry::Splice(pid, kFd, -1, kFd, -1, 1, 0, 0));
+  entries.push_back(Entry::Socket(pid, AF_INET, SOCK_STREAM, 0, 0));
+  entries.push_back(Entry::Shutdown(pid, kFd, SHUT_RDWR, 0));
+  entries.push_back(Entry::Poll(pid, kFd, POLLIN, 0));
+  entries.push_back(Entry::Sleep(pid, absl::Seconds(1), 0));
   return entries;
 }
 
@@ -107,12 +123,17 @@ std::vector<OnFd> EveryOperationOnAnFd() {
       {"Connect", [](int fd) { return Entry::Connect(kPid, fd, "127.0.0.1:80", 0); }},
       {"SendTo", [](int fd) { return Entry::SendTo(kPid, fd, "x", "127.0.0.1:80", 0, 0); }},
       {"RecvFrom", [](int fd) { return Entry::RecvFrom(kPid, fd, 1, 0, 0); }},
+      {"Fallocate", [](int fd) { return Entry::Fallocate(kPid, fd, 0, 0, 1, 0); }},
+      {"Ftruncate", [](int fd) { return Entry::Ftruncate(kPid, fd, 0, 0); }},
+      {"Shutdown", [](int fd) { return Entry::Shutdown(kPid, fd, SHUT_RD, 0); }},
+      {"Poll", [](int fd) { return Entry::Poll(kPid, fd, POLLIN, 0); }},
   };
 }
 
 struct OnPath {
   const char* name;
   std::function<Entry(std::string path)> make;
+  const char* field = "path";
 };
 
 std::vector<OnPath> EveryOperationOnAPath() {
@@ -120,6 +141,11 @@ std::vector<OnPath> EveryOperationOnAPath() {
       {"ReadFile", [](std::string path) { return Entry::ReadFile(kPid, std::move(path), 0); }},
       {"WriteFile", [](std::string path) { return Entry::WriteFile(kPid, std::move(path), "x", 0); }},
       {"Open", [](std::string path) { return Entry::Open(kPid, std::move(path), O_RDONLY, 0, 0); }},
+      {"Statx", [](std::string path) { return Entry::Statx(kPid, std::move(path), 0, 0, 0); }},
+      {"Rename", [](std::string path) { return Entry::Rename(kPid, std::move(path), "to", 0, 0); }, "from"},
+      {"Rename", [](std::string path) { return Entry::Rename(kPid, "from", std::move(path), 0, 0); }, "to"},
+      {"Unlink", [](std::string path) { return Entry::Unlink(kPid, std::move(path), 0, 0); }},
+      {"Mkdir", [](std::string path) { return Entry::Mkdir(kPid, std::move(path), 0, 0); }},
   };
 }
 
@@ -134,6 +160,7 @@ std::vector<OfSize> EveryOperationWithASize() {
       {"Recv", [](size_t size) { return Entry::Recv(kPid, kFd, size, 0, 0); }},
       {"RecvFrom", [](size_t size) { return Entry::RecvFrom(kPid, kFd, size, 0, 0); }},
       {"IpcRecv", [](size_t size) { return Entry::IpcRecv(kPid, size, 0); }},
+      {"Splice", [](size_t size) { return Entry::Splice(kPid, kFd, -1, kFd, -1, size, 0, 0); }},
   };
 }
 
@@ -148,11 +175,12 @@ std::vector<OfSize> EveryOperationThatTransfersData() {
 struct WithFlags {
   const char* name;
   std::function<Entry(int flags)> make;
+  const char* field = "flags";
 };
 
 // Tries every single bit, so that none of another system call's gets through.
 void ExpectExactly(int known, const std::vector<WithFlags>& operations) {
-  for (const auto& [name, make] : operations) {
+  for (const auto& [name, make, field] : operations) {
     EXPECT_EQ(ValidateEntry(kPid, make(known)), absl::OkStatus()) << name;
     for (int bit = 0; bit < 32; ++bit) {
       const auto flags = static_cast<int>(uint32_t{1} << bit);
@@ -161,7 +189,7 @@ void ExpectExactly(int known, const std::vector<WithFlags>& operations) {
         EXPECT_EQ(status, absl::OkStatus()) << name << " bit " << bit;
         continue;
       }
-      ExpectRefused(Table<Bad>(Bad{make(flags), absl::StrCat(name, ".flags is 0x"), "made of"}));
+      ExpectRefused(Table<Bad>(Bad{make(flags), absl::StrCat(name, ".", field, " is 0x"), "made of"}));
       const std::string hex = absl::StrCat("0x", absl::Hex(uint32_t{1} << bit));
       const absl::Status both = ValidateEntry(kPid, make(flags | known));
       EXPECT_TRUE(absl::StrContains(both.message(), absl::StrCat(" with the unknown bits ", hex, ":"))) << both;
@@ -220,20 +248,19 @@ TEST(EntryValidation, RefusesNegativeFds) {
 
 TEST(EntryValidation, RefusesPathsThatAreEmptyTooLongOrCutByANul) {
   const std::string longest(PATH_MAX - 1, 'p');
-  for (const auto& [name, make] : EveryOperationOnAPath()) {
+  for (const auto& [name, make, field] : EveryOperationOnAPath()) {
+    const std::string names = absl::StrCat(name, ".", field, " is ");
     for (const std::string& path : {std::string("f"), std::string("/"), std::string("\xff\n "), longest}) {
       EXPECT_EQ(ValidateEntry(kPid, make(path)), absl::OkStatus()) << name;
     }
     ExpectRefused(Table<Bad>(
-        Bad{make(""), absl::StrCat(name, ".path is empty: "), "the name of a file"},
-        Bad{make(longest + "p"), absl::StrCat(name, ".path is 4096 bytes long: "), "at most 4095"},
-        Bad{make(std::string(size_t{1} << 20, 'p')), absl::StrCat(name, ".path is 1048576 bytes long: "), "at most 4095"},
-        Bad{make(std::string("\0", 1)), absl::StrCat(name, ".path is \"\" and a NUL byte at position 0"), "free of NUL bytes"},
-        Bad{make(std::string("a\0b", 3)), absl::StrCat(name, ".path is \"a\" and a NUL byte at position 1"), "free of NUL bytes"},
-        Bad{make(std::string("ab\0", 3)), absl::StrCat(name, ".path is \"ab\" and a NUL byte at position 2"),
-            "free of NUL bytes"},
-        Bad{make(std::string(4000, '\n') + std::string("\0", 1)), absl::StrCat(name, ".path is \"\\n\\n"),
-            "...\" and a NUL byte at position 4000"}));
+        Bad{make(""), names + "empty: ", "the name of a file"},
+        Bad{make(longest + "p"), names + "4096 bytes long: ", "at most 4095"},
+        Bad{make(std::string(size_t{1} << 20, 'p')), names + "1048576 bytes long: ", "at most 4095"},
+        Bad{make(std::string("\0", 1)), names + "\"\" and a NUL byte at position 0", "free of NUL bytes"},
+        Bad{make(std::string("a\0b", 3)), names + "\"a\" and a NUL byte at position 1", "free of NUL bytes"},
+        Bad{make(std::string("ab\0", 3)), names + "\"ab\" and a NUL byte at position 2", "free of NUL bytes"},
+        Bad{make(std::string(4000, '\n') + std::string("\0", 1)), names + "\"\\n\\n", "...\" and a NUL byte at position 4000"}));
   }
 }
 
@@ -357,6 +384,72 @@ TEST(EntryValidation, KnowsTheFlagsOfReceiving) {
   ExpectExactly(MSG_WAITALL | MSG_PEEK | MSG_DONTWAIT | MSG_OOB,
                 {{"Recv", [](int flags) { return Entry::Recv(kPid, kFd, 1, flags, 0); }},
                  {"RecvFrom", [](int flags) { return Entry::RecvFrom(kPid, kFd, 1, flags, 0); }}});
+}
+
+TEST(EntryValidation, KnowsTheFlagsOfTheFurtherOperations) {
+  const auto statx = [](int flags) { return Entry::Statx(kPid, "file", flags, 0, 0); };
+  const auto rename = [](int flags) { return Entry::Rename(kPid, "from", "to", static_cast<uint32_t>(flags), 0); };
+  const auto unlink = [](int flags) { return Entry::Unlink(kPid, "file", flags, 0); };
+  const auto fallocate = [](int mode) { return Entry::Fallocate(kPid, kFd, mode, 0, 1, 0); };
+  const auto splice = [](int flags) { return Entry::Splice(kPid, kFd, -1, kFd, -1, 1, static_cast<uint32_t>(flags), 0); };
+  const auto socket = [](int type) { return Entry::Socket(kPid, AF_INET, type, 0, 0); };
+  const auto poll = [](int events) { return Entry::Poll(kPid, kFd, static_cast<uint32_t>(events), 0); };
+  for (int sync : {AT_STATX_FORCE_SYNC, AT_STATX_DONT_SYNC}) {
+    EXPECT_EQ(ValidateEntry(kPid, statx(AT_SYMLINK_NOFOLLOW | AT_NO_AUTOMOUNT | sync)), absl::OkStatus());
+  }
+  ExpectRefused(
+      Table<Bad>(Bad{statx(AT_EMPTY_PATH), "Statx.flags is 0x1000 with the unknown bits 0x1000: ", "AT_SYMLINK_NOFOLLOW"},
+                 Bad{statx(AT_STATX_SYNC_TYPE), "Statx.flags is 0x6000, which asks for two things at once: ", "either"},
+                 Bad{rename(RENAME_WHITEOUT), "Rename.flags is 0x4 with the unknown bits 0x4: ", "RENAME_NOREPLACE"},
+                 Bad{rename(RENAME_NOREPLACE | RENAME_EXCHANGE), "Rename.flags is 0x3, which asks for two things", "either"}));
+  for (int flags : {0, int{RENAME_NOREPLACE}, int{RENAME_EXCHANGE}}) {
+    EXPECT_EQ(ValidateEntry(kPid, rename(flags)), absl::OkStatus()) << flags;
+  }
+  ExpectExactly(AT_REMOVEDIR, {{"Unlink", unlink}});
+  ExpectExactly(FALLOC_FL_KEEP_SIZE | FALLOC_FL_PUNCH_HOLE | FALLOC_FL_COLLAPSE_RANGE | FALLOC_FL_ZERO_RANGE |
+                    FALLOC_FL_INSERT_RANGE | FALLOC_FL_UNSHARE_RANGE,
+                {{"Fallocate", fallocate, "mode"}});
+  ExpectExactly(SPLICE_F_MOVE | SPLICE_F_MORE | SPLICE_F_NONBLOCK, {{"Splice", splice}});
+  ExpectExactly(0xf | SOCK_NONBLOCK | SOCK_CLOEXEC, {{"Socket", socket, "type"}});
+  ExpectExactly(POLLIN | POLLOUT | POLLPRI | POLLRDHUP, {{"Poll", poll, "events"}});
+  for (const Entry& none : Table<Entry>(unlink(0), fallocate(0), splice(0), socket(0), poll(0), statx(0))) {
+    EXPECT_EQ(ValidateEntry(kPid, none), absl::OkStatus()) << OperationName(none.kind());
+  }
+}
+
+TEST(EntryValidation, KnowsTheOperandsOfTheFurtherOperations) {
+  constexpr int64_t kLeast = std::numeric_limits<int64_t>::min();
+  ExpectAccepted(Table<Good>(
+      Good{"every field", Entry::Statx(kPid, "f", 0, ~uint32_t{STATX__RESERVED}, 0)},
+      Good{"sticky", Entry::Mkdir(kPid, "d", 01777, 0)}, Good{"to the end", Entry::Fallocate(kPid, 0, 0, 0, kMaxOffset, 0)},
+      Good{"the last byte", Entry::Fallocate(kPid, 0, 0, kMaxOffset - 1, 1, 0)},
+      Good{"longest", Entry::Ftruncate(kPid, 0, kMaxOffset, 0)},
+      Good{"both offsets", Entry::Splice(kPid, 0, 0, 0, kMaxOffset - 1, 1, 0, 0)},
+      Good{"a protocol", Entry::Socket(kPid, 0, 0, std::numeric_limits<int>::max(), 0)},
+      Good{"reading", Entry::Shutdown(kPid, 0, SHUT_RD, 0)}, Good{"writing", Entry::Shutdown(kPid, 0, SHUT_WR, 0)},
+      Good{"no time", Entry::Sleep(kPid, absl::ZeroDuration(), 0)},
+      Good{"the longest time", Entry::Sleep(kPid, absl::Seconds(std::numeric_limits<int64_t>::max()), 0)}));
+  ExpectRefused(Table<Bad>(
+      Bad{Entry::Statx(kPid, "f", 0, STATX__RESERVED, 0), "Statx.mask is 0x80000000: ", "STATX_"},
+      Bad{Entry::Mkdir(kPid, "d", 040755, 0), "Mkdir.mode is 040755: ", "from 0 to 07777"},
+      Bad{Entry::Fallocate(kPid, 0, 0, 0, 0, 0), "Fallocate.size is 0: ", "from 1 upward"},
+      Bad{Entry::Fallocate(kPid, 0, 0, 0, kLeast, 0), absl::StrCat("Fallocate.size is ", kLeast), "from 1 upward"},
+      Bad{Entry::Fallocate(kPid, 0, 0, -1, 1, 0), "Fallocate.offset is -1: ", "from 0 to"},
+      Bad{Entry::Fallocate(kPid, 0, 0, 2, kMaxOffset - 1, 0), "Fallocate.offset is 2: ", "from 0 to 1,"},
+      Bad{Entry::Ftruncate(kPid, 0, -1, 0), "Ftruncate.size is -1: ", "from 0 upward"},
+      Bad{Entry::Splice(kPid, -1, -1, 0, -1, 1, 0, 0), "Splice.from_fd is -1: ", "a file descriptor"},
+      Bad{Entry::Splice(kPid, 0, -1, -9, -1, 1, 0, 0), "Splice.to_fd is -9: ", "a file descriptor"},
+      Bad{Entry::Splice(kPid, 0, -2, 0, -1, 1, 0, 0), "Splice.from_offset is -2: ", "-1 (the file's own position)"},
+      Bad{Entry::Splice(kPid, 0, kMaxOffset, 0, -1, 1, 0, 0), "Splice.from_offset is 9223372036854775807: ", "at most"},
+      Bad{Entry::Splice(kPid, 0, -1, 0, kLeast, 1, 0, 0), "Splice.to_offset is -9223372036854775808: ", "-1 (the file's"},
+      Bad{Entry::Splice(kPid, 0, -1, 0, kMaxOffset, 1, 0, 0), "Splice.to_offset is 9223372036854775807: ", "at most"},
+      Bad{Entry::Socket(kPid, -1, SOCK_STREAM, 0, 0), "Socket.domain is -1: ", "AF_INET"},
+      Bad{Entry::Socket(kPid, AF_INET, SOCK_STREAM, -1, 0), "Socket.protocol is -1: ", "from 0"},
+      Bad{Entry::Shutdown(kPid, 0, -1, 0), "Shutdown.how is -1: ", "SHUT_RD (0)"},
+      Bad{Entry::Shutdown(kPid, 0, 3, 0), "Shutdown.how is 3: ", "SHUT_RDWR (2)"},
+      Bad{Entry::Sleep(kPid, absl::Nanoseconds(-1), 0), "Sleep.duration is -1ns: ", "zero or longer"},
+      Bad{Entry::Sleep(kPid, -absl::InfiniteDuration(), 0), "Sleep.duration is -inf: ", "zero or longer"},
+      Bad{Entry::Sleep(kPid, absl::InfiniteDuration(), 0), "Sleep.duration is inf: ", "finite"}));
 }
 
 TEST(EntryValidation, P14RefusesAddressesWithTheirOwnReason) {

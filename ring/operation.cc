@@ -14,24 +14,14 @@ struct Traits {
 
 // In the order of Operation.
 constexpr std::array<Traits, kOperationKinds> kTraits = {{
-    {"None", false, false},
-    {"Nop", false, true},
-    {"ReadFile", true, true},
-    {"WriteFile", true, true},
-    {"Open", true, true},
-    {"Close", false, true},
-    {"Read", true, true},
-    {"Write", true, true},
-    {"Fsync", true, true},
-    {"Lseek", false, false},
-    {"Send", true, true},
-    {"Recv", true, true},
-    {"Accept", true, true},
-    {"Connect", true, true},
-    {"SendTo", true, true},
-    {"RecvFrom", true, true},
-    {"IpcSend", true, false},
-    {"IpcRecv", true, false},
+    {"None", false, false},   {"Nop", false, true},     {"ReadFile", true, true},  {"WriteFile", true, true},
+    {"Open", true, true},     {"Close", false, true},   {"Read", true, true},      {"Write", true, true},
+    {"Fsync", true, true},    {"Lseek", false, false},  {"Send", true, true},      {"Recv", true, true},
+    {"Accept", true, true},   {"Connect", true, true},  {"SendTo", true, true},    {"RecvFrom", true, true},
+    {"IpcSend", true, false}, {"IpcRecv", true, false}, {"Statx", true, true},     {"Rename", true, true},
+    {"Unlink", true, true},   {"Mkdir", true, true},    {"Fallocate", true, true}, {"Ftruncate", true, true},
+    {"Splice", true, true},   {"Socket", false, true},  {"Shutdown", false, true}, {"Poll", true, true},
+    {"Sleep", true, true},
 }};
 
 const Traits& TraitsOf(OperationKind kind) { return kTraits[static_cast<size_t>(kind)]; }
@@ -48,11 +38,18 @@ int FdOf(const Operation& operation) {
       [](const auto& op) {
         if constexpr (requires { op.fd; }) {
           return op.fd;
+        } else if constexpr (requires { op.from_fd; }) {
+          return op.from_fd;
         } else {
           return -1;
         }
       },
       operation);
+}
+
+bool WorksOn(const Operation& operation, int fd) {
+  const auto* splice = std::get_if<operation::Splice>(&operation);
+  return FdOf(operation) == fd || (splice != nullptr && splice->to_fd == fd);
 }
 
 }  // namespace agentos

@@ -15,6 +15,7 @@
 #include <variant>
 
 #include "absl/strings/string_view.h"
+#include "absl/time/time.h"
 #include "agentos/ring/bytes.h"
 #include "agentos/ring/types.h"
 
@@ -128,12 +129,94 @@ struct IpcRecv {
   size_t size = 0;
 };
 
+// statx(2) of a path; data() = the bytes of a struct statx of <sys/stat.h>:
+//   struct statx status;
+//   std::memcpy(&status, done.result.data().data(), sizeof(status));
+// `flags`: AT_SYMLINK_NOFOLLOW, AT_NO_AUTOMOUNT, AT_STATX_FORCE_SYNC or AT_STATX_DONT_SYNC; `mask`: the STATX_ bits of the fields wanted.
+struct Statx {
+  std::string path;
+  int flags = 0;
+  uint32_t mask = 0;
+};
+
+// renameat2(2) of two paths; `flags`: RENAME_NOREPLACE or RENAME_EXCHANGE.
+struct Rename {
+  std::string from;
+  std::string to;
+  uint32_t flags = 0;
+};
+
+// unlinkat(2) of a path; `flags`: AT_REMOVEDIR for a directory.
+struct Unlink {
+  std::string path;
+  int flags = 0;
+};
+
+// mkdir(2): the umask applies to `mode`.
+struct Mkdir {
+  std::string path;
+  mode_t mode = 0;
+};
+
+// fallocate(2); `mode`: the FALLOC_FL_ bits, 0 to allocate.
+struct Fallocate {
+  int fd = -1;
+  int mode = 0;
+  int64_t offset = 0;
+  int64_t size = 0;
+};
+
+// ftruncate(2).
+struct Ftruncate {
+  int fd = -1;
+  int64_t size = 0;
+};
+
+// splice(2), of which one end is a pipe; value() = bytes, which may be fewer than asked, 0 at the end. An offset is kCurrentPosition for
+// a stream; of a file that means its own position, out of any order with its reads and writes. With SPLICE_F_NONBLOCK it is EAGAIN
+// where it would wait for a pipe.
+struct Splice {
+  int from_fd = -1;
+  int64_t from_offset = kCurrentPosition;
+  int to_fd = -1;
+  int64_t to_offset = kCurrentPosition;
+  size_t size = 0;
+  uint32_t flags = 0;
+};
+
+// socket(2), close-on-exec added; value() = fd.
+struct Socket {
+  int domain = 0;
+  int type = 0;
+  int protocol = 0;
+};
+
+// shutdown(2).
+struct Shutdown {
+  int fd = -1;
+  int how = 0;
+};
+
+// poll(2) of one fd, once; value() = the events that came: of those asked for (POLLIN, POLLOUT, POLLPRI, POLLRDHUP) and POLLERR, POLLHUP,
+// POLLNVAL. A peer that has shut down its side ends the wait with POLLRDHUP alone, asked for or not, where no other event does.
+struct Poll {
+  int fd = -1;
+  uint32_t events = 0;
+};
+
+// Completes with 0 when so much time has passed since it was started.
+struct Sleep {
+  absl::Duration duration;
+};
+
 }  // namespace operation
 
 using Operation = std::variant<operation::None, operation::Nop, operation::ReadFile, operation::WriteFile, operation::Open,
                                operation::Close, operation::Read, operation::Write, operation::Fsync, operation::Lseek,
                                operation::Send, operation::Recv, operation::Accept, operation::Connect, operation::SendTo,
-                               operation::RecvFrom, operation::IpcSend, operation::IpcRecv>;
+                               operation::RecvFrom, operation::IpcSend, operation::IpcRecv, operation::Statx, operation::Rename,
+                               operation::Unlink, operation::Mkdir, operation::Fallocate, operation::Ftruncate, operation::Splice,
+                               operation::Socket, operation::Shutdown, operation::Poll, operation::Sleep>;
 
 // The alternatives of Operation by name and in its order, for tables and switches.
 enum class OperationKind : uint8_t {
@@ -155,9 +238,20 @@ enum class OperationKind : uint8_t {
   kRecvFrom,
   kIpcSend,
   kIpcRecv,
+  kStatx,
+  kRename,
+  kUnlink,
+  kMkdir,
+  kFallocate,
+  kFtruncate,
+  kSplice,
+  kSocket,
+  kShutdown,
+  kPoll,
+  kSleep,
 };
 inline constexpr size_t kOperationKinds = std::variant_size_v<Operation>;
-static_assert(kOperationKinds == static_cast<size_t>(OperationKind::kIpcRecv) + 1);
+static_assert(kOperationKinds == static_cast<size_t>(OperationKind::kSleep) + 1);
 
 inline OperationKind KindOf(const Operation& operation) { return static_cast<OperationKind>(operation.index()); }
 
@@ -171,8 +265,11 @@ bool IsIoBound(const Operation& operation);
 // Whether many of them gain by sharing one kernel entry: all that the kernel executes.
 bool IsBatchable(const Operation& operation);
 
-// The fd it works on, -1 where it has none.
+// The fd it works on, -1 where it has none; of a Splice the one it takes from.
 int FdOf(const Operation& operation);
+
+// Whether it works on this fd, as a Splice does on two.
+bool WorksOn(const Operation& operation, int fd);
 
 }  // namespace agentos
 

@@ -8,6 +8,7 @@
 #include <vector>
 
 #include "absl/strings/string_view.h"
+#include "absl/time/time.h"
 #include "gtest/gtest.h"
 
 namespace agentos {
@@ -51,6 +52,17 @@ std::vector<Expectation> EveryOperation() {
   // Those that go through a mailbox and not through the kernel.
   add(operation::IpcSend{7, "data"}, OperationKind::kIpcSend, "IpcSend", -1, true, false);
   add(operation::IpcRecv{1}, OperationKind::kIpcRecv, "IpcRecv", -1, true, false);
+  add(operation::Statx{"path", 0, 0}, OperationKind::kStatx, "Statx", -1, true, true);
+  add(operation::Rename{"from", "to", 0}, OperationKind::kRename, "Rename", -1, true, true);
+  add(operation::Unlink{"path", 0}, OperationKind::kUnlink, "Unlink", -1, true, true);
+  add(operation::Mkdir{"path", 0}, OperationKind::kMkdir, "Mkdir", -1, true, true);
+  add(operation::Fallocate{kFd, 0, 0, 1}, OperationKind::kFallocate, "Fallocate", kFd, true, true);
+  add(operation::Ftruncate{kFd, 0}, OperationKind::kFtruncate, "Ftruncate", kFd, true, true);
+  add(operation::Splice{kFd, 0, kFd + 1, 0, 1, 0}, OperationKind::kSplice, "Splice", kFd, true, true);
+  add(operation::Socket{1, 2, 0}, OperationKind::kSocket, "Socket", -1, false, true);
+  add(operation::Shutdown{kFd, 0}, OperationKind::kShutdown, "Shutdown", kFd, false, true);
+  add(operation::Poll{kFd, 1}, OperationKind::kPoll, "Poll", kFd, true, true);
+  add(operation::Sleep{absl::Seconds(1)}, OperationKind::kSleep, "Sleep", -1, true, true);
   return all;
 }
 
@@ -76,6 +88,14 @@ TEST(Operation, HasANameOfItsOwn) {
 
 TEST(Operation, NamesTheFdItWorksOn) {
   for (const Expectation& expected : EveryOperation()) EXPECT_EQ(FdOf(expected.operation), expected.fd) << expected.name;
+}
+
+TEST(Operation, WorksOnTheFdThatItNamesAndASpliceOnBoth) {
+  for (const Expectation& expected : EveryOperation()) {
+    EXPECT_TRUE(expected.fd < 0 || WorksOn(expected.operation, expected.fd)) << expected.name;
+    EXPECT_EQ(WorksOn(expected.operation, 6), expected.kind == OperationKind::kSplice) << expected.name;
+    EXPECT_FALSE(WorksOn(expected.operation, 7)) << expected.name;
+  }
 }
 
 TEST(Operation, HasNoFdUntilItIsGivenOne) {

@@ -104,6 +104,40 @@ class SyscallSubmissionEntry {
   static SyscallSubmissionEntry IpcRecv(Pid pid, size_t size, uint64_t user_data) {
     return {pid, operation::IpcRecv{size}, user_data};
   }
+  static SyscallSubmissionEntry Statx(Pid pid, std::string path, int flags, uint32_t mask, uint64_t user_data) {
+    return {pid, operation::Statx{std::move(path), flags, mask}, user_data};
+  }
+  static SyscallSubmissionEntry Rename(Pid pid, std::string from, std::string to, uint32_t flags, uint64_t user_data) {
+    return {pid, operation::Rename{std::move(from), std::move(to), flags}, user_data};
+  }
+  static SyscallSubmissionEntry Unlink(Pid pid, std::string path, int flags, uint64_t user_data) {
+    return {pid, operation::Unlink{std::move(path), flags}, user_data};
+  }
+  static SyscallSubmissionEntry Mkdir(Pid pid, std::string path, mode_t mode, uint64_t user_data) {
+    return {pid, operation::Mkdir{std::move(path), mode}, user_data};
+  }
+  static SyscallSubmissionEntry Fallocate(Pid pid, int fd, int mode, int64_t offset, int64_t size, uint64_t user_data) {
+    return {pid, operation::Fallocate{fd, mode, offset, size}, user_data};
+  }
+  static SyscallSubmissionEntry Ftruncate(Pid pid, int fd, int64_t size, uint64_t user_data) {
+    return {pid, operation::Ftruncate{fd, size}, user_data};
+  }
+  static SyscallSubmissionEntry Splice(Pid pid, int from_fd, int64_t from_offset, int to_fd, int64_t to_offset, size_t size,
+                                       uint32_t flags, uint64_t user_data) {
+    return {pid, operation::Splice{from_fd, from_offset, to_fd, to_offset, size, flags}, user_data};
+  }
+  static SyscallSubmissionEntry Socket(Pid pid, int domain, int type, int protocol, uint64_t user_data) {
+    return {pid, operation::Socket{domain, type, protocol}, user_data};
+  }
+  static SyscallSubmissionEntry Shutdown(Pid pid, int fd, int how, uint64_t user_data) {
+    return {pid, operation::Shutdown{fd, how}, user_data};
+  }
+  static SyscallSubmissionEntry Poll(Pid pid, int fd, uint32_t events, uint64_t user_data) {
+    return {pid, operation::Poll{fd, events}, user_data};
+  }
+  static SyscallSubmissionEntry Sleep(Pid pid, absl::Duration duration, uint64_t user_data) {
+    return {pid, operation::Sleep{duration}, user_data};
+  }
 
   // The modifiers, on an entry that is being made: Read(...).WithTimeout(absl::Seconds(1)).WithPriority(Priority::kUrgent).
 

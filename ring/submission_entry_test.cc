@@ -13,6 +13,7 @@
 #include <variant>
 #include <vector>
 
+#include "absl/time/time.h"
 #include "agentos/ring/result_buffer_pool.h"
 #include "gtest/gtest.h"
 
@@ -59,6 +60,17 @@ std::vector<Entry> OneOfEach() {
   entries.push_back(Entry::RecvFrom(kPid, 3, 4096, MSG_PEEK, kUserData));
   entries.push_back(Entry::IpcSend(kPid, 8, kLong, kUserData));
   entries.push_back(Entry::IpcRecv(kPid, 4096, kUserData));
+  entries.push_back(Entry::Statx(kPid, kLong, 1, 2, kUserData));
+  entries.push_back(Entry::Rename(kPid, kLong, kLong, 1, kUserData));
+  entries.push_back(Entry::Unlink(kPid, kLong, 1, kUserData));
+  entries.push_back(Entry::Mkdir(kPid, kLong, 0755, kUserData));
+  entries.push_back(Entry::Fallocate(kPid, 3, 1, 4096, 8192, kUserData));
+  entries.push_back(Entry::Ftruncate(kPid, 3, 4096, kUserData));
+  entries.push_back(Entry::Splice(kPid, 3, -1, 4, 5, 4096, 1, kUserData));
+  entries.push_back(Entry::Socket(kPid, AF_UNIX, SOCK_STREAM, 0, kUserData));
+  entries.push_back(Entry::Shutdown(kPid, 3, SHUT_WR, kUserData));
+  entries.push_back(Entry::Poll(kPid, 3, 1, kUserData));
+  entries.push_back(Entry::Sleep(kPid, absl::Seconds(5), kUserData));
   return entries;
 }
 
@@ -169,6 +181,49 @@ TEST(SubmissionEntry, MovesEveryOperationAndLeavesNothing) {
     assigned = std::move(same);
     EXPECT_EQ(assigned.kind(), kind);
   }
+}
+
+TEST(SubmissionEntry, PutsTheOperandsOfTheFurtherOperationsWhereTheyBelong) {
+  const Entry statx = Entry::Statx(kPid, "p", 1, 2, 0);
+  EXPECT_EQ(As<operation::Statx>(statx).path, "p");
+  EXPECT_EQ(As<operation::Statx>(statx).flags, 1);
+  EXPECT_EQ(As<operation::Statx>(statx).mask, 2u);
+  const Entry rename = Entry::Rename(kPid, "f", "t", 1, 0);
+  EXPECT_EQ(As<operation::Rename>(rename).from, "f");
+  EXPECT_EQ(As<operation::Rename>(rename).to, "t");
+  EXPECT_EQ(As<operation::Rename>(rename).flags, 1u);
+  const Entry unlink = Entry::Unlink(kPid, "p", 1, 0);
+  EXPECT_EQ(As<operation::Unlink>(unlink).path, "p");
+  EXPECT_EQ(As<operation::Unlink>(unlink).flags, 1);
+  const Entry mkdir = Entry::Mkdir(kPid, "p", 0700, 0);
+  EXPECT_EQ(As<operation::Mkdir>(mkdir).path, "p");
+  EXPECT_EQ(As<operation::Mkdir>(mkdir).mode, 0700u);
+  const Entry fallocate = Entry::Fallocate(kPid, 3, 1, 4, 5, 0);
+  EXPECT_EQ(As<operation::Fallocate>(fallocate).fd, 3);
+  EXPECT_EQ(As<operation::Fallocate>(fallocate).mode, 1);
+  EXPECT_EQ(As<operation::Fallocate>(fallocate).offset, 4);
+  EXPECT_EQ(As<operation::Fallocate>(fallocate).size, 5);
+  const Entry ftruncate = Entry::Ftruncate(kPid, 3, 4, 0);
+  EXPECT_EQ(As<operation::Ftruncate>(ftruncate).fd, 3);
+  EXPECT_EQ(As<operation::Ftruncate>(ftruncate).size, 4);
+  const Entry splice = Entry::Splice(kPid, 3, 4, 5, 6, 7, 1, 0);
+  EXPECT_EQ(As<operation::Splice>(splice).from_fd, 3);
+  EXPECT_EQ(As<operation::Splice>(splice).from_offset, 4);
+  EXPECT_EQ(As<operation::Splice>(splice).to_fd, 5);
+  EXPECT_EQ(As<operation::Splice>(splice).to_offset, 6);
+  EXPECT_EQ(As<operation::Splice>(splice).size, 7u);
+  EXPECT_EQ(As<operation::Splice>(splice).flags, 1u);
+  const Entry socket = Entry::Socket(kPid, 1, 2, 3, 0);
+  EXPECT_EQ(As<operation::Socket>(socket).domain, 1);
+  EXPECT_EQ(As<operation::Socket>(socket).type, 2);
+  EXPECT_EQ(As<operation::Socket>(socket).protocol, 3);
+  const Entry shutdown = Entry::Shutdown(kPid, 3, SHUT_WR, 0);
+  EXPECT_EQ(As<operation::Shutdown>(shutdown).fd, 3);
+  EXPECT_EQ(As<operation::Shutdown>(shutdown).how, SHUT_WR);
+  const Entry poll = Entry::Poll(kPid, 3, 4, 0);
+  EXPECT_EQ(As<operation::Poll>(poll).fd, 3);
+  EXPECT_EQ(As<operation::Poll>(poll).events, 4u);
+  EXPECT_EQ(As<operation::Sleep>(Entry::Sleep(kPid, absl::Seconds(5), 0)).duration, absl::Seconds(5));
 }
 
 // Some operations are moved by a way of their own: their operands must come along all the same.
