@@ -27,10 +27,10 @@ constexpr uint32_t MaskOf(std::initializer_list<OperationKind> kinds) {
 }
 
 // Operations whose value is a number of bytes moved.
-constexpr uint32_t kBytesMoved = MaskOf(
-    {OperationKind::kReadFile, OperationKind::kWriteFile, OperationKind::kRead, OperationKind::kWrite, OperationKind::kSend,
-     OperationKind::kRecv, OperationKind::kSendTo, OperationKind::kRecvFrom, OperationKind::kIpcSend, OperationKind::kIpcRecv,
-     OperationKind::kSplice});
+constexpr uint32_t kBytesMoved =
+    MaskOf({OperationKind::kReadFile, OperationKind::kWriteFile, OperationKind::kRead, OperationKind::kWrite,
+            OperationKind::kSend, OperationKind::kRecv, OperationKind::kSendTo, OperationKind::kRecvFrom, OperationKind::kIpcSend,
+            OperationKind::kIpcRecv, OperationKind::kSplice});
 // Operations whose value is a new fd.
 constexpr uint32_t kMakesFd = MaskOf({OperationKind::kOpen, OperationKind::kAccept, OperationKind::kSocket});
 static_assert(kOperationKinds <= 32);
@@ -546,8 +546,7 @@ void Lane::Deliver(Slot* slot, SyscallCompletionEntry& out) {
 
 void Lane::Discard(Slot* slot) {
   const OperationKind kind = slot->entry.kind();
-  if (slot->progress.error == 0 && !slot->progress.cancelled &&
-      (kMakesFd >> static_cast<unsigned>(kind) & 1) != 0) {
+  if (slot->progress.error == 0 && !slot->progress.cancelled && (kMakesFd >> static_cast<unsigned>(kind) & 1) != 0) {
     close(static_cast<int>(slot->value));
   }
   slots_.Free(slot);

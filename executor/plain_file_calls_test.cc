@@ -449,5 +449,17 @@ TEST_F(PlainFileCallsTest, P13WaitsForALeaseToBeGivenBack) {
   EXPECT_EQ(Slurp(Path("file")), "anew");
 }
 
+TEST_F(PlainFileCallsTest, TruncatesAsThePlainCallAndReportsItsErrors) {
+  Spill(Path("file"), "0123456789");
+  const int fd = open(Path("file").c_str(), O_RDWR | O_CLOEXEC);
+  EXPECT_EQ(TruncateFile(fd, 4).error_number, 0);
+  EXPECT_EQ(Slurp(Path("file")), "0123");
+  EXPECT_EQ(TruncateFile(fd, 5).error_number, 0);
+  EXPECT_EQ(Slurp(Path("file")), std::string("0123\0", 5));
+  EXPECT_EQ(TruncateFile(fd, -1).error_number, EINVAL);
+  close(fd);
+  EXPECT_EQ(TruncateFile(fd, 0).error_number, EBADF);
+}
+
 }  // namespace
 }  // namespace agentos
