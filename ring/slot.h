@@ -89,7 +89,7 @@ struct alignas(64) Slot {
   iovec vector;
   sockaddr_storage address;
   socklen_t address_length;
-  // Seconds and nanoseconds of a pause between two tries.
+  // Seconds and nanoseconds: of a pause between two tries, or the time at which a Sleep is over.
   std::array<int64_t, 2> pause;
   // Results of the members of a chain, until its last one is there.
   std::array<int32_t, 4> chain_results;
