@@ -58,7 +58,7 @@ struct alignas(64) Slot {
   uint32_t index = 0;
   uint32_t generation = 0;
 
-  // How far the entry is: what a new life resets.
+  // How far the entry is: what a new life resets. One word, so that it shares the cache line of what stands before it.
   struct Progress {
     SlotState state = SlotState::kFree;
     SlotPlace place = SlotPlace::kNowhere;
@@ -68,13 +68,15 @@ struct alignas(64) Slot {
     uint8_t outstanding = 0;
     // Times that a step was begun again for a reason of the kernel's.
     uint8_t retries = 0;
-    bool cancel_requested = false;
-    bool cancelled = false;
-    bool holds_position = false;
-    bool has_timer = false;
-    bool timed_out = false;
-    int error = 0;
+    bool cancel_requested : 1 = false;
+    bool cancelled : 1 = false;
+    bool holds_position : 1 = false;
+    bool has_timer : 1 = false;
+    bool timed_out : 1 = false;
+    // An errno.
+    int16_t error = 0;
   };
+  static_assert(sizeof(Progress) == 8);
   Progress progress;
 
   // What the kernel fills. Must stay valid until completion.
