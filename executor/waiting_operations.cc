@@ -29,7 +29,7 @@ StepResult EndPollEntry(Slot& slot, int32_t result) {
   return StepResult::kDone;
 }
 
-// By a moment and not by a length: begun again (the thread that submitted it has ended), it is over when it would have been.
+// By a moment and not by a length: should the kernel give it back and it is begun again, it is over when it would have been.
 StepResult FillSleep(OperationContext& /*context*/, Slot& slot, io_uring_sqe& sqe) {
   if (slot.progress.retries == 0) {
     constexpr int64_t kSecond = 1'000'000'000;
