@@ -97,6 +97,52 @@ TEST_F(PositionOrderTest, OneThatIsWithdrawnHoldsUpNobody) {
   EXPECT_EQ(ready_, std::vector<Slot*>{&last});
 }
 
+TEST_F(PositionOrderTest, OneThatIsWithdrawnLetsGoWhomItHeldUp) {
+  const Pair sockets = MakeSocketPair(SOCK_STREAM);
+  Slot& read = Read(sockets.first.get());
+  Slot& second = Read(sockets.first.get());
+  EXPECT_TRUE(order_.Acquire(read));
+  EXPECT_FALSE(order_.Acquire(second));
+  order_.Withdraw(second, ready_);
+  EXPECT_TRUE(ready_.empty());
+  // Nobody is parked any more, so nobody is behind anybody.
+  EXPECT_TRUE(order_.Acquire(Write(sockets.first.get())));
+  EXPECT_FALSE(order_.Acquire(second));
+  order_.Release(read, ready_);
+  EXPECT_EQ(ready_, std::vector<Slot*>{&second});
+}
+
+TEST_F(PositionOrderTest, ASeekOfAStreamTakesNothingFromWhoHoldsIt) {
+  const Pair sockets = MakeSocketPair(SOCK_STREAM);
+  Slot& read = Read(sockets.first.get());
+  Slot& seek = Seek(sockets.first.get());
+  EXPECT_TRUE(order_.Acquire(read));
+  EXPECT_TRUE(order_.Acquire(seek)) << "it fails at once";
+  EXPECT_TRUE(read.progress.holds_position);
+  EXPECT_FALSE(seek.progress.holds_position);
+  EXPECT_FALSE(order_.Acquire(Read(sockets.first.get())));
+}
+
+TEST_F(PositionOrderTest, DescriptorsAreFilesOfTheirOwn) {
+  const Fd other(dup(file_.get()));
+  const int fds[] = {file_.get(), other.get(), pipe_.first.get(), pipe_.second.get()};
+  std::vector<Slot*> holders;
+  for (const int fd : fds) {
+    holders.push_back(&Read(fd));
+    EXPECT_TRUE(order_.Acquire(*holders.back()));
+    EXPECT_FALSE(order_.Acquire(Read(fd)));
+  }
+  // In any order: each lets go only its own.
+  for (const size_t i : {2u, 0u, 3u, 1u}) {
+    ready_.clear();
+    order_.Release(*holders[i], ready_);
+    ASSERT_EQ(ready_.size(), 1u);
+    EXPECT_EQ(FdOf(ready_[0]->entry.operation()), fds[i]);
+    EXPECT_TRUE(ready_[0]->progress.holds_position);
+    order_.Release(*ready_[0], ready_);
+  }
+}
+
 TEST_F(PositionOrderTest, WhatNamesItsOwnOffsetIsNoConcern) {
   EXPECT_FALSE(PositionOrder::Concerns(Entry::Read(1, 3, 1, 0, 0).operation()));
   EXPECT_FALSE(PositionOrder::Concerns(Entry::Nop(1, 0).operation()));

@@ -227,6 +227,103 @@ TEST_F(CompletionRingTest, LetsNoEntryOvertakeOneThatWaits) {
   EXPECT_EQ(ring_.Start(), last);
 }
 
+TEST_F(CompletionRingTest, StartsALinkedEntryOnlyWhenItsTurnIsGiven) {
+  Begin(3, 9, 1);
+  Slot* first = Accept();
+  ASSERT_TRUE(slots_.Reserve(2));
+  Slot* linked = slots_.Allocate();
+  ring_.AcceptLinked(linked, SyscallSubmissionEntry::Nop(kPid, 0), 0);
+  Slot* last_link = slots_.Allocate();
+  ring_.AcceptLinked(last_link, SyscallSubmissionEntry::Nop(kPid, 0), 0);
+  Slot* later = Accept();
+  EXPECT_EQ(ring_.waiting(), 3u);
+  EXPECT_EQ(ring_.CheckRoom(1).code(), absl::StatusCode::kResourceExhausted);
+  EXPECT_EQ(Find(2, linked), Whereabouts::kQueued);
+  Complete(first);
+  ring_.Unlink(linked);
+  EXPECT_EQ(ring_.Start(), linked) << "it was accepted before the one that waits already";
+  Complete(linked);
+  EXPECT_EQ(ring_.Start(), later);
+  Complete(later);
+  EXPECT_FALSE(ring_.may_start());
+  EXPECT_EQ(ring_.Start(), nullptr);
+  // Its chain has failed: it ends without a start.
+  last_link->progress.cancelled = true;
+  Complete(last_link);
+  EXPECT_EQ(ring_.waiting(), 0u);
+}
+
+TEST_F(CompletionRingTest, LetsAnEntryWaitThatCouldStart) {
+  Begin(2, 2);
+  ASSERT_TRUE(slots_.Reserve(1));
+  Slot* slot = slots_.Allocate();
+  ring_.AcceptWaiting(slot, SyscallSubmissionEntry::Nop(kPid, 0), 0);
+  EXPECT_TRUE(ring_.may_start() && ring_.in_flight().empty());
+  Slot* next = Accept();
+  EXPECT_FALSE(at_once_);
+  EXPECT_EQ(ring_.Start(), slot);
+  EXPECT_EQ(ring_.Start(), next);
+}
+
+TEST_F(CompletionRingTest, StartsADrainAloneAndWhatFollowsItAfterwards) {
+  struct Case {
+    // 'n' an entry, 'd' a drain.
+    const char* accepted;
+    size_t max_in_flight;
+    // Cancelled before it starts; 0: none.
+    Seq cancelled;
+    // Who are in flight together, group by group.
+    const char* groups;
+  };
+  for (const Case& c :
+       {Case{"nn", 9, 0, "12 "}, Case{"d", 9, 0, "1 "}, Case{"dd", 9, 0, "1 2 "}, Case{"nndnn", 9, 0, "12 3 45 "},
+        Case{"ndnndn", 9, 0, "1 2 34 5 6 "}, Case{"nnndn", 2, 0, "12 3 4 5 "}, Case{"ndnnn", 2, 0, "1 2 34 5 "},
+        // Without the drain nobody is held up; another one still does.
+        Case{"ndn", 9, 2, "13 "}, Case{"nddn", 9, 2, "1 3 4 "}, Case{"nddn", 9, 3, "1 2 4 "}, Case{"ndndn", 9, 2, "13 4 5 "},
+        Case{"ndndn", 9, 4, "1 2 35 "}, Case{"ddn", 9, 2, "1 3 "}, Case{"dnn", 9, 2, "1 3 "}, Case{"nd", 9, 2, "1 "}}) {
+    SCOPED_TRACE(testing::Message() << c.accepted << ", " << c.max_in_flight << " at once, cancelled " << c.cancelled);
+    Begin(9, 9, c.max_in_flight);
+    for (const char* entry = c.accepted; *entry != 0; ++entry) {
+      auto nop = SyscallSubmissionEntry::Nop(kPid, 0);
+      Accept(*entry == 'd' ? std::move(nop).WithDrain() : std::move(nop));
+    }
+    size_t seen = 0;
+    ring_.ForEachWaiting([&](const Slot*) { ++seen; });
+    EXPECT_EQ(seen, ring_.waiting());
+    Slot* cancelled = nullptr;
+    if (c.cancelled != 0) {
+      ASSERT_EQ(ring_.Find(c.cancelled, &cancelled), Whereabouts::kQueued);
+      Complete(cancelled);
+    }
+    std::string groups;
+    for (;;) {
+      while (ring_.Start() != nullptr) continue;
+      if (ring_.in_flight().empty()) break;
+      for (const Slot* slot = ring_.in_flight().front(); slot != nullptr; slot = slot->next) absl::StrAppend(&groups, slot->seq);
+      absl::StrAppend(&groups, " ");
+      for (size_t n = ring_.in_flight().size(); n > 0; --n) Complete(ring_.in_flight().front());
+    }
+    EXPECT_EQ(groups, c.groups);
+    EXPECT_EQ(ring_.waiting(), 0u);
+    EXPECT_FALSE(ring_.may_start());
+    while (Take() != 0) continue;
+    Accept();
+    EXPECT_TRUE(at_once_);
+  }
+}
+
+TEST_F(CompletionRingTest, ForgetsTheDrainsOfTheFormerLife) {
+  Begin(2, 2);
+  Slot* drain = Accept(SyscallSubmissionEntry::Nop(kPid, 0).WithDrain());
+  EXPECT_TRUE(at_once_);
+  ring_.Abandon(drain);
+  slots_.Free(drain);
+  ring_.Reset(kPid, RingOptions(), nullptr);
+  EXPECT_FALSE(ring_.may_start());
+  Accept();
+  EXPECT_TRUE(at_once_);
+}
+
 TEST_F(CompletionRingTest, GivesOutCompletionsInTheOrderInWhichTheyCame) {
   Begin(8, 8, 3);
   const std::vector<Slot*> accepted = Accept(5);

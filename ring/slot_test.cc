@@ -116,6 +116,18 @@ TEST_F(SlotListTest, FindsByNumberWhatIsInIt) {
   EXPECT_EQ(list_.Find(2), nullptr);
 }
 
+TEST_F(SlotListTest, InsertsWhereTheNumberBelongs) {
+  std::vector<size_t> order = {0, 1, 2, 3};
+  do {
+    list_ = SlotList();
+    for (const size_t i : order) list_.InsertBySeq(&slots_[i]);
+    EXPECT_EQ(Seqs(), (std::vector<Seq>{1, 2, 3, 4}));
+    // The end must be where the last one stands.
+    list_.PushBack(&slots_[7]);
+    EXPECT_EQ(Seqs(), (std::vector<Seq>{1, 2, 3, 4, 8}));
+  } while (std::next_permutation(order.begin(), order.end()));
+}
+
 TEST_F(SlotListTest, AgreesWithADequeWhateverIsDone) {
   std::mt19937 random(1);
   std::deque<Slot*> model;
