@@ -124,6 +124,24 @@ def agentos_cc_test(name, copts = [], deps = [], **kwargs):
         **kwargs
     )
 
+def agentos_promise_test(name, **kwargs):
+    """A test of what holds on every executor (P15): on io_uring, and as <name minus _test>_on_threads_test without it.
+
+    Args:
+      name: the target's name; ends with _test.
+      **kwargs: passed to agentos_cc_test.
+    """
+    agentos_cc_test(name = name, **kwargs)
+    sh_test(
+        name = name[:-len("_test")] + "_on_threads_test",
+        size = kwargs.get("size", "small"),
+        srcs = ["//bazel:run_on_threads.sh"],
+        args = ["$(rootpath :%s)" % name],
+        data = [":" + name] + kwargs.get("data", []),
+        tags = kwargs.get("tags", []),
+        target_compatible_with = kwargs.get("target_compatible_with", _COMPATIBLE_WITH),
+    )
+
 def agentos_cc_binary(name, copts = [], **kwargs):
     """A C++20 program.
 

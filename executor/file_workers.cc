@@ -1,19 +1,19 @@
 #include "agentos/executor/file_workers.h"
 
 #include <pthread.h>
-#include <signal.h>
 
 #include <algorithm>
 #include <array>
 #include <atomic>
 #include <chrono>
 #include <condition_variable>
-#include <cstdio>
 #include <memory>
 #include <mutex>
 #include <new>
 #include <utility>
 
+#include "absl/strings/str_cat.h"
+#include "agentos/executor/library_thread.h"
 #include "agentos/ring/check.h"
 
 namespace agentos {
@@ -35,19 +35,12 @@ void Acquire(std::unique_lock<std::mutex>& lock) {
   lock.lock();
 }
 
-// Signals are for the program's own threads, but a fault must reach its handler (a crash reporter, a seccomp trap): blocked, it
-// would kill the process instead.
-sigset_t BlockedSignals() {
-  sigset_t signals;
-  sigfillset(&signals);
-  for (const int fault : {SIGSEGV, SIGBUS, SIGFPE, SIGILL, SIGTRAP, SIGSYS, SIGABRT}) sigdelset(&signals, fault);
-  return signals;
-}
-
 }  // namespace
 
 struct FileWorkers::State {
-  explicit State(size_t bound) : max_threads(bound) {}
+  State(size_t bound, const char* threads_name) : name(threads_name), max_threads(bound) {}
+
+  const char* const name;
 
   void Append(Job* first, Job* last, size_t count) {
     (tail == nullptr ? head : tail->next) = first;
@@ -90,7 +83,8 @@ struct FileWorkers::Start {
   size_t index;
 };
 
-FileWorkers::FileWorkers(size_t threads) : state_(std::make_shared<State>(std::clamp<size_t>(threads, 1, kMaxThreads))) {}
+FileWorkers::FileWorkers(size_t threads, const char* name)
+    : state_(std::make_shared<State>(std::clamp<size_t>(threads, 1, kMaxThreads), name)) {}
 
 FileWorkers::~FileWorkers() {
   if (state_ != nullptr) Stop(absl::InfiniteDuration());
@@ -169,13 +163,7 @@ size_t FileWorkers::threads() const { return state_->max_threads.load(std::memor
 bool FileWorkers::StartThread(const std::shared_ptr<State>& state) {
   std::unique_ptr<Start> start(new (std::nothrow) Start{state, state->started});
   if (start == nullptr) return false;
-  // The thread inherits the mask, so that there is no moment at which a signal could come to it.
-  const sigset_t blocked = BlockedSignals();
-  sigset_t before;
-  pthread_sigmask(SIG_SETMASK, &blocked, &before);
-  const int error = pthread_create(&state->thread[state->started], nullptr, &FileWorkers::Run, start.get());
-  pthread_sigmask(SIG_SETMASK, &before, nullptr);
-  if (error != 0) return false;
+  if (!StartLibraryThread(&state->thread[state->started], &FileWorkers::Run, start.get())) return false;
   start.release();
   ++state->started;
   return true;
@@ -184,10 +172,7 @@ bool FileWorkers::StartThread(const std::shared_ptr<State>& state) {
 void* FileWorkers::Run(void* argument) {
   const std::unique_ptr<Start> start(static_cast<Start*>(argument));
   State& state = *start->state;
-  // By the thread itself: for another one glibc opens a file in /proc, which fails when the fds have run out.
-  char name[16];
-  std::snprintf(name, sizeof(name), "agentos-file-%u", static_cast<unsigned>(start->index % kMaxThreads));
-  pthread_setname_np(pthread_self(), name);
+  NameLibraryThread(absl::StrCat(state.name, "-", start->index % kMaxThreads).c_str());
 
   std::unique_lock<std::mutex> lock(state.mutex);
   for (;;) {

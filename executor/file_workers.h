@@ -4,7 +4,7 @@
 // the order they were added. A worker takes one at a time, so a job that is stuck (a dead network file system) holds up no other
 // as long as one thread is free. A job reports its result by itself; the pool knows nothing of it.
 //
-// The threads are called agentos-file-0, -1, ... and block all signals but those that tell of a fault of the thread itself.
+// The threads are called agentos-file-0, -1, ... and are library threads (library_thread.h).
 //
 // Thread rule: Add, RemoveQueued and the counters from any thread; Stop and the destructor once nobody else uses the pool any
 // more.
@@ -41,8 +41,8 @@ class FileWorkers {
     bool queued = false;
   };
 
-  // At most `threads` threads, of 1 to kMaxThreads.
-  explicit FileWorkers(size_t threads);
+  // At most `threads` threads, of 1 to kMaxThreads, called `name`-0 and so on: a literal of at most 12 characters.
+  explicit FileWorkers(size_t threads, const char* name = "agentos-file");
   // As Stop without a deadline, unless Stop was called.
   ~FileWorkers();
 

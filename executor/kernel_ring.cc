@@ -16,6 +16,7 @@
 
 #include "absl/status/status.h"
 #include "absl/strings/str_cat.h"
+#include "agentos/executor/nosignal_writes.h"
 
 namespace agentos {
 
@@ -40,20 +41,6 @@ std::string Explain(int error_number) {
     default:
       return strerrorname_np(error_number) == nullptr ? absl::StrCat("errno ", error_number) : strerrorname_np(error_number);
   }
-}
-
-// Whether pwritev2(2) knows RWF_NOSIGNAL (Linux 6.18): asked of a pipe that nobody reads, which a kernel without the flag refuses
-// before it would raise the signal.
-bool HasNosignalWrites() {
-  constexpr int kRwfNosignal = 0x100;
-  int ends[2];
-  if (pipe2(ends, O_CLOEXEC) != 0) return false;
-  close(ends[0]);
-  char byte = 0;
-  const iovec vector = {&byte, 1};
-  const bool knows = pwritev2(ends[1], &vector, 1, -1, kRwfNosignal) < 0 && errno == EPIPE;
-  close(ends[1]);
-  return knows;
 }
 
 struct NamedFlag {

@@ -108,8 +108,8 @@ void LaneLock::Unlock() {
 }
 
 absl::StatusOr<std::unique_ptr<Lane>> Lane::Create(const Options& options, std::unique_ptr<SubmissionRing> kernel) {
-  const int wake_fd = eventfd(0, EFD_CLOEXEC);
-  if (wake_fd < 0) return absl::ErrnoToStatus(errno, "eventfd");
+  const int wake_fd = kernel->CanWake() ? kNoFd : eventfd(0, EFD_CLOEXEC);
+  if (wake_fd == kNoFd && !kernel->CanWake()) return absl::ErrnoToStatus(errno, "eventfd");
   return std::unique_ptr<Lane>(new Lane(options, std::move(kernel), wake_fd));
 }
 
@@ -122,7 +122,9 @@ Lane::Lane(const Options& options, std::unique_ptr<SubmissionRing> kernel, int w
       router_(options.workers->threads() > 1 ? options.workers->threads() : 0),
       wake_fd_(wake_fd) {}
 
-Lane::~Lane() { close(wake_fd_); }
+Lane::~Lane() {
+  if (wake_fd_ != kNoFd) close(wake_fd_);
+}
 
 // An entry passes through a dozen small functions, and their calls would be a third of what it costs: the three functions that
 // are entered once per batch take them in whole (gnu::flatten).
@@ -414,8 +416,9 @@ void Lane::OnResult(const SubmissionRing::Result& result) {
   if (token.index == kNoSlotIndex) {
     if (MemberOf(result.user_data) == kWakeUpMember) {
       wake_armed_ = false;
-      // The leader may not have reached the kernel yet and would then not see this wake-up any more: give it another one.
-      owes_wake_up_ |= leader_ != nullptr && leader_->outcome != Waiter::Outcome::kWaiting;
+      // The leader may not have reached the kernel yet and would then not see this wake-up any more: give it another one, also when it
+      // told only of a job that is not the leader's. The next job would not ring.
+      owes_wake_up_ |= leader_ != nullptr;
     }
     return;
   }

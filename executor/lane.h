@@ -162,6 +162,8 @@ class Lane {
 
   // The fds that entries must not touch: those of all lanes.
   void ProtectFds(std::vector<int> fds) { context_.ProtectFds(std::move(fds)); }
+  static constexpr int kNoFd = -1;
+  // kNoFd when the ring wakes by itself.
   int wake_fd() const { return wake_fd_; }
 
   size_t live_slots() const { return slots_.live(); }
@@ -269,7 +271,7 @@ class Lane {
   // Until when the leader sleeps if nothing happens.
   int64_t leader_sleeps_until_ns_ = 0;
 
-  // The wake-up: a read of wake_fd_ in the kernel ring. wake_value_ must stay valid until it has completed.
+  // The wake-up: a read of wake_fd_ in the kernel ring, unless the ring can wake. wake_value_ must stay valid until it has completed.
   const int wake_fd_;
   uint64_t wake_value_ = 0;
   bool wake_armed_ = false;

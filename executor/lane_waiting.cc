@@ -137,14 +137,18 @@ void Lane::Satisfy(Waiter& waiter, Waiter::Outcome outcome) {
 }
 
 void Lane::ArmWakeUp() {
+  wake_armed_ = true;
+  if (wake_fd_ == kNoFd) return;
   io_uring_sqe* sqe = NextInternalSqe(1);
-  if (sqe == nullptr) return;
+  if (sqe == nullptr) {
+    wake_armed_ = false;
+    return;
+  }
   sqe->opcode = IORING_OP_READ;
   sqe->fd = wake_fd_;
   sqe->addr = reinterpret_cast<uintptr_t>(&wake_value_);
   sqe->len = sizeof(wake_value_);
   sqe->user_data = InternalUserData(kWakeUpMember);
-  wake_armed_ = true;
 }
 
 void Lane::WakeLeader() {
@@ -159,6 +163,7 @@ void Lane::WakeLeader() {
 }
 
 void Lane::RingBell() {
+  if (wake_fd_ == kNoFd) return kernel_->Wake(InternalUserData(kWakeUpMember));
   const uint64_t one = 1;
   // It fails only when the counter is about to overflow, and then the bell is ringing anyway.
   [[maybe_unused]] const ssize_t written = write(wake_fd_, &one, sizeof(one));

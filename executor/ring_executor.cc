@@ -61,7 +61,7 @@ absl::StatusOr<std::unique_ptr<RingExecutor>> RingExecutor::Create(const Options
   for (const std::unique_ptr<Lane>& lane : lanes) {
     const std::vector<int> fds = lane->kernel().OwnFds();
     own_fds.insert(own_fds.end(), fds.begin(), fds.end());
-    own_fds.push_back(lane->wake_fd());
+    if (lane->wake_fd() != Lane::kNoFd) own_fds.push_back(lane->wake_fd());
   }
   for (const std::unique_ptr<Lane>& lane : lanes) lane->ProtectFds(own_fds);
   return std::unique_ptr<RingExecutor>(new RingExecutor(options, std::move(workers), std::move(lanes)));

@@ -101,6 +101,11 @@ class SubmissionRing {
   // What of it is in use, for people: "SINGLE_ISSUER, DEFER_TASKRUN".
   virtual std::string Features() const = 0;
 
+  // Whether Wake works. Where it does not, a waiting Enter is woken by the result of a read, of an eventfd for instance.
+  virtual bool CanWake() const { return false; }
+  // Posts a result with this user_data. Any thread, no lock.
+  virtual void Wake(uint64_t /*user_data*/) {}
+
   // Whether writes can be told not to raise SIGPIPE (RWF_NOSIGNAL).
   bool has_nosignal_writes() const { return nosignal_writes_; }
   void set_nosignal_writes(bool has) { nosignal_writes_ = has; }

@@ -12,6 +12,7 @@
 #include "absl/strings/str_cat.h"
 #include "absl/strings/string_view.h"
 #include "agentos/executor/io_uring_executor.h"
+#include "agentos/executor/thread_pool_executor.h"
 #include "agentos/manager/caller_guard.h"
 #include "agentos/manager/post_office.h"
 #include "agentos/manager/ring_directory.h"
@@ -55,6 +56,29 @@ absl::StatusOr<Choice> ChooseExecutor(ExecutorKind option) {
                                                    "\": it must be io_uring or threads, or unset"));
   }
   return Choice{option, option == ExecutorKind::kAuto ? "chosen by probing" : "forced by IoUringManagerOptions.executor"};
+}
+
+// The executor of choice, and what there is to say about it.
+absl::StatusOr<std::unique_ptr<RingExecutor>> MakeExecutor(const Choice& choice, const RingExecutor::Options& options,
+                                                           IpcExchange* exchange, ExecutorInfo& info) {
+  std::string because = choice.by;
+  if (choice.kind != ExecutorKind::kThreadPool) {
+    auto executor = MakeIoUringExecutor(options, exchange);
+    if (executor.ok()) {
+      info = {ExecutorKind::kIoUring, "io_uring", absl::StrCat(because, "; ", DescribeIoUringExecutor(**executor))};
+      return executor;
+    }
+    if (choice.kind == ExecutorKind::kIoUring) {
+      return absl::Status(executor.status().code(), absl::StrCat(executor.status().message(), " (io_uring was ", because, ")"));
+    }
+    because = absl::StrCat("io_uring is not to be had: ", executor.status().message());
+    LOG(WARNING) << because << "; system calls are executed by threads instead, which is slower";
+  }
+  auto executor = MakeThreadPoolExecutor(options, exchange);
+  if (executor.ok()) {
+    info = {ExecutorKind::kThreadPool, "threads", absl::StrCat(because, "; ", DescribeThreadPoolExecutor(**executor))};
+  }
+  return executor;
 }
 
 // Names the entry of a batch that is wrong.
@@ -199,10 +223,6 @@ absl::StatusOr<std::unique_ptr<IoUringManager>> IoUringManager::Create(IoUringMa
   if (absl::Status status = CheckOptions(options); !status.ok()) return status;
   absl::StatusOr<Choice> choice = ChooseExecutor(options.executor);
   if (!choice.ok()) return choice.status();
-  if (choice->kind == ExecutorKind::kThreadPool) {
-    return absl::UnimplementedError(absl::StrCat("the thread pool executor is not available in this version (", choice->by,
-                                                 "); use io_uring, or leave the choice to the library"));
-  }
   auto post_office = std::make_unique<PostOffice>();
   RingExecutor::Options executor_options;
   executor_options.threading = options.threading;
@@ -210,9 +230,9 @@ absl::StatusOr<std::unique_ptr<IoUringManager>> IoUringManager::Create(IoUringMa
   executor_options.rings = options.kernel_rings;
   executor_options.ring_entries = options.kernel_ring_entries;
   executor_options.file_workers = options.file_workers;
-  absl::StatusOr<std::unique_ptr<RingExecutor>> executor = MakeIoUringExecutor(executor_options, post_office.get());
+  ExecutorInfo info;
+  absl::StatusOr<std::unique_ptr<RingExecutor>> executor = MakeExecutor(*choice, executor_options, post_office.get(), info);
   if (!executor.ok()) return executor.status();
-  ExecutorInfo info{ExecutorKind::kIoUring, "io_uring", absl::StrCat(choice->by, "; ", DescribeIoUringExecutor(**executor))};
   return std::unique_ptr<IoUringManager>(
       new IoUringManager(std::make_unique<Impl>(options, std::move(post_office), *std::move(executor), std::move(info))));
 }

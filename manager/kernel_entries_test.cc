@@ -57,7 +57,8 @@ class KernelEntries : public testing::TestWithParam<Threading> {
       CPU_ZERO(&here);
       CPU_SET(static_cast<size_t>(sched_getcpu()), &here);
       if (sched_setaffinity(0, sizeof(here), &here) != 0) return "sched_setaffinity";
-      absl::StatusOr<std::unique_ptr<IoUringManager>> manager = IoUringManager::Create({.threading = GetParam()});
+      absl::StatusOr<std::unique_ptr<IoUringManager>> manager =
+          IoUringManager::Create({.executor = ExecutorKind::kIoUring, .threading = GetParam()});
       if (!manager.ok()) return manager.status().ToString();
       const Fd file(open(dir_.Path("file").c_str(), O_RDONLY | O_CLOEXEC));
       std::string wrong = Round(**manager, file.get(), run);

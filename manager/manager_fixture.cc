@@ -6,9 +6,12 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <atomic>
 #include <thread>
 
+#include "absl/strings/match.h"
+#include "absl/strings/str_cat.h"
 #include "absl/time/clock.h"
 #include "absl/time/time.h"
 #include "agentos/ring/socket_address.h"
@@ -21,6 +24,19 @@ std::atomic<int> sigpipes{0};
 struct sigaction sigpipe_before;
 
 }  // namespace
+
+std::vector<int> ExecutorFds() {
+  std::vector<int> fds;
+  for (int fd = 3; fd < 1000; ++fd) {
+    char name[64];
+    const ssize_t size = readlink(absl::StrCat("/proc/self/fd/", fd).c_str(), name, sizeof(name));
+    const absl::string_view leads_to(name, static_cast<size_t>(std::max<ssize_t>(size, 0)));
+    for (const char* kind : {"io_uring", "eventfd", "eventpoll", "timerfd"}) {
+      if (absl::StrContains(leads_to, kind)) fds.push_back(fd);
+    }
+  }
+  return fds;
+}
 
 SigpipeCounter::SigpipeCounter() {
   sigpipes = 0;

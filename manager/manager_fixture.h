@@ -27,6 +27,9 @@ using Done = SyscallCompletionEntry;
 
 inline constexpr Pid kPid = 7;
 
+// The descriptors below 1,000 of the kinds that only executors make: those of the library, where a test makes none.
+std::vector<int> ExecutorFds();
+
 // Counts the SIGPIPEs that reach the process while it lives, none of which then kills it.
 class SigpipeCounter {
  public:
