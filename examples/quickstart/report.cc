@@ -80,8 +80,8 @@ std::string FormatStats(const IoUringStats& stats) {
   const double entries = static_cast<double>(stats.total_submissions);
   const std::string per_kernel_entry =
       stats.kernel_entries == 0
-          ? "none: no entry went through io_uring_enter"
-          : absl::StrFormat("%.1f (%s, %s of io_uring_enter)", entries / static_cast<double>(stats.kernel_entries),
+          ? "none: no entry went through it"
+          : absl::StrFormat("%.1f (%s, %s into the executor)", entries / static_cast<double>(stats.kernel_entries),
                             stats.total_submissions == 1 ? "1 entry" : WithSeparators(stats.total_submissions) + " entries",
                             Counted(stats.kernel_entries, "call"));
   return absl::StrCat("Entries per kernel entry: ", per_kernel_entry, "\n\nIoUringManager::Stats():\n", stats.ToString());
