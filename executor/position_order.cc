@@ -4,6 +4,7 @@
 #include <unistd.h>
 
 #include <algorithm>
+#include <cstddef>
 
 namespace agentos {
 
@@ -66,10 +67,17 @@ void PositionOrder::Hold(File& file, Slot& slot) {
   }
 }
 
+// A stream has no position to share: there only entries of a kind wait for each other.
+bool PositionOrder::IsBehindParked(const File& file, const Slot& slot) {
+  if (file.parked.empty()) return false;
+  const auto same_kind = [&](const Slot* parked) { return parked->entry.kind() == slot.entry.kind(); };
+  return IsSeekable(file.fd) || std::any_of(file.parked.begin(), file.parked.end(), same_kind);
+}
+
 bool PositionOrder::Acquire(Slot& slot) {
   File* file = FindOrMake(FdOf(slot.entry.operation()));
   slot.position_file = file->number;
-  if (file->parked.empty() && MayGo(*file, slot)) {
+  if (MayGo(*file, slot) && !IsBehindParked(*file, slot)) {
     Hold(*file, slot);
     return true;
   }
@@ -93,11 +101,21 @@ void PositionOrder::Withdraw(Slot& slot, std::vector<Slot*>& ready) {
 }
 
 void PositionOrder::Advance(File* file, std::vector<Slot*>& ready) {
-  while (!file->parked.empty() && MayGo(*file, *file->parked.front())) {
-    Slot* next = file->parked.front();
-    file->parked.erase(file->parked.begin());
-    Hold(*file, *next);
-    ready.push_back(next);
+  const bool is_stream = !file->parked.empty() && !IsSeekable(file->fd);
+  bool read_waits = false;
+  bool write_waits = false;
+  for (size_t i = 0; i < file->parked.size();) {
+    Slot* next = file->parked[i];
+    bool& waits = next->entry.kind() == OperationKind::kWrite ? write_waits : read_waits;
+    if (!waits && MayGo(*file, *next)) {
+      file->parked.erase(file->parked.begin() + static_cast<std::ptrdiff_t>(i));
+      Hold(*file, *next);
+      ready.push_back(next);
+      continue;
+    }
+    if (!is_stream || (read_waits && write_waits)) break;
+    waits = true;
+    ++i;
   }
   if (file->parked.empty() && !file->reading && !file->writing) files_.erase(files_.begin() + (file - files_.data()));
 }

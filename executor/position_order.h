@@ -3,7 +3,7 @@
 // Two reads at the current position that are under way together would read the same bytes, or skip some: the position moves only
 // when a read ends. So of one file at most one such operation is under way, the others are parked in order. A stream has no
 // position: there a read and a write may be under way together, or else a request could never be written while an answer is
-// awaited.
+// awaited. What is parked there holds up only its own kind.
 //
 // A file is known by its fd and by what that fd refers to: the number of a file that was closed under a pending read is soon
 // another file's. Two fds that share one position (dup(2)) count as two files.
@@ -55,6 +55,7 @@ class PositionOrder {
   File* FindOrMake(int fd);
   File* Find(const Slot& slot);
   static bool MayGo(const File& file, const Slot& slot);
+  static bool IsBehindParked(const File& file, const Slot& slot);
   static void Hold(File& file, Slot& slot);
   void Advance(File* file, std::vector<Slot*>& ready);
 

@@ -145,6 +145,11 @@ class IoUringManager::Impl {
         rejected_.fetch_add(entries.size(), std::memory_order_relaxed);
         return entries.size() == 1 ? status : AtIndex(status, i);
       }
+      if (entries[i].drain() && i > 0 && entries[i - 1].link() != Link::kNone) [[unlikely]] {
+        rejected_.fetch_add(entries.size(), std::memory_order_relaxed);
+        return AtIndex(
+            absl::InvalidArgumentError("it is a drain in the middle of a chain; make the first of the chain the drain"), i);
+      }
     }
     if (entries.back().link() != Link::kNone) [[unlikely]] {
       rejected_.fetch_add(entries.size(), std::memory_order_relaxed);

@@ -141,12 +141,39 @@ TEST_P(LinkTest, P7ALinkThatLeadsNowhereIsRefusedByIndexAndNothingIsQueued) {
   EXPECT_EQ(manager().Stats().rejected, 3u);
 }
 
+TEST_P(LinkTest, P6ADrainInTheMiddleOfAChainIsRefusedByIndex) {
+  std::vector<Entry> entries;
+  entries.push_back(Entry::Nop(kPid, 0).WithLink());
+  entries.push_back(Entry::Nop(kPid, 0).WithHardLink());
+  entries.push_back(Entry::Nop(kPid, 0).WithDrain());
+  EXPECT_TRUE(Refused(manager().SubmitBatch(kPid, std::move(entries)).status(), absl::StatusCode::kInvalidArgument,
+                      {"entry 2", "drain", "first of the chain"}));
+  EXPECT_EQ(manager().Stats().rejected, 3u);
+  std::vector<Entry> first;
+  first.push_back(Entry::Nop(kPid, 0).WithDrain().WithLink());
+  first.push_back(Entry::Nop(kPid, 0));
+  SubmitAll(std::move(first));
+  EXPECT_TRUE(Succeeded(Wait(2)));
+}
+
+// The peer answers only what it was asked.
+TEST_P(LinkTest, P13AWriteToAStreamIsNotHeldUpByReadsThatWait) {
+  const Pair sockets = MakeSocketPair(SOCK_STREAM);
+  const int fd = sockets.first.get();
+  const Seq one = Submit(Entry::Read(kPid, fd, 1, kCurrentPosition, 0));
+  const Seq two = Submit(Entry::Read(kPid, fd, 1, kCurrentPosition, 1));
+  EXPECT_TRUE(Succeeded(Run(Entry::Write(kPid, fd, Bytes("?"), kCurrentPosition, 2)), 1));
+  ASSERT_EQ(write(sockets.second.get(), "ab", 2), 2);
+  EXPECT_EQ(Wait(one).result.data(), "a");
+  EXPECT_EQ(Wait(two).result.data(), "b");
+}
+
 TEST_P(LinkTest, P11DestroyRingEndsChainsWithoutStartingTheirMembers) {
   const Pair pipe = MakePipe();
   std::vector<Entry> entries;
   entries.push_back(Entry::Read(kPid, pipe.first.get(), 10, kCurrentPosition, 0).WithHardLink());
   entries.push_back(Entry::WriteFile(kPid, Path("never"), Bytes("x"), 0).WithHardLink());
-  entries.push_back(Entry::WriteFile(kPid, Path("never"), Bytes("x"), 0).WithDrain());
+  entries.push_back(Entry::WriteFile(kPid, Path("never"), Bytes("x"), 0));
   SubmitAll(std::move(entries));
   ASSERT_TRUE(manager().DestroyRing(kPid).ok());
   EXPECT_FALSE(Exists("never"));

@@ -18,7 +18,7 @@ RingDirectory::RingDirectory() {
 void RingDirectory::Put(Table& table, Pid pid, BoundRing* ring) {
   for (size_t i = Hash(pid);; ++i) {
     Cell& cell = table.cells[i & table.mask];
-    if (cell.key.load(std::memory_order_relaxed) != kEmpty) continue;
+    if ((cell.key.load(std::memory_order_relaxed) & kPresent) != 0) continue;
     cell.ring.store(ring, std::memory_order_release);
     cell.key.store(KeyOf(pid), std::memory_order_release);
     return;
@@ -26,11 +26,9 @@ void RingDirectory::Put(Table& table, Pid pid, BoundRing* ring) {
 }
 
 void RingDirectory::Insert(Pid pid, BoundRing* ring) {
-  // Removed cells are not used again, so that a reader never meets the same place under two names; a table half full is built
-  // anew.
-  if (2 * (used_ + 1) > tables_.back()->cells.size()) Rebuild();
+  // A table half full is built anew.
+  if (2 * (size() + 1) > tables_.back()->cells.size()) Rebuild();
   Put(*tables_.back(), pid, ring);
-  ++used_;
   size_.fetch_add(1, std::memory_order_relaxed);
 }
 
@@ -41,6 +39,11 @@ void RingDirectory::Remove(Pid pid) {
     if (cell.key.load(std::memory_order_relaxed) != KeyOf(pid)) continue;
     cell.key.store(kRemoved, std::memory_order_release);
     size_.fetch_sub(1, std::memory_order_relaxed);
+    // Removed cells keep look-ups going that pass over them. At the end of a run nobody has to.
+    if (table.cells[(i + 1) & table.mask].key.load(std::memory_order_relaxed) != kEmpty) return;
+    for (; table.cells[i & table.mask].key.load(std::memory_order_relaxed) == kRemoved; --i) {
+      table.cells[i & table.mask].key.store(kEmpty, std::memory_order_release);
+    }
     return;
   }
 }
@@ -52,7 +55,6 @@ void RingDirectory::Rebuild() {
     const uint64_t key = cell.key.load(std::memory_order_relaxed);
     if ((key & kPresent) != 0) Put(*fresh, static_cast<Pid>(key), cell.ring.load(std::memory_order_relaxed));
   }
-  used_ = size();
   table_.store(fresh.get(), std::memory_order_release);
   tables_.push_back(std::move(fresh));
 }

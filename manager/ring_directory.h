@@ -6,7 +6,7 @@
 //
 // Thread rule: Find and size from any thread; Insert and Remove externally synchronised.
 // Lifetime: tables that were outgrown are kept for readers that are still in them; together they are no larger than the present
-// one.
+// one, whose size goes with the most rings there ever were at a time.
 //
 //   directory.Insert(pid, ring);
 //   BoundRing* ring = directory.Find(pid);   // null when the process has none
@@ -33,12 +33,18 @@ class RingDirectory {
 
   BoundRing* Find(Pid pid) const {
     const Table& table = *table_.load(std::memory_order_acquire);
-    for (size_t i = Hash(pid);; ++i) {
+    size_t i = Hash(pid);
+    // Removed cells may have left no empty one.
+    for (size_t left = table.cells.size(); left > 0; --left, ++i) {
       const Cell& cell = table.cells[i & table.mask];
       const uint64_t key = cell.key.load(std::memory_order_acquire);
-      if (key == KeyOf(pid)) return cell.ring.load(std::memory_order_acquire);
       if (key == kEmpty) return nullptr;
+      if (key != KeyOf(pid)) continue;
+      BoundRing* ring = cell.ring.load(std::memory_order_acquire);
+      // The cell may have become another's between the two loads; then its key is not the same any more.
+      return cell.key.load(std::memory_order_relaxed) == key ? ring : Find(pid);
     }
+    return nullptr;
   }
 
   // Precondition: `pid` is not in it.
@@ -73,8 +79,6 @@ class RingDirectory {
   std::atomic<Table*> table_{nullptr};
   std::vector<std::unique_ptr<Table>> tables_;
   std::atomic<size_t> size_{0};
-  // Cells that are not kEmpty.
-  size_t used_ = 0;
 };
 
 }  // namespace agentos

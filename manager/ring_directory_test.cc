@@ -1,5 +1,7 @@
 #include "agentos/manager/ring_directory.h"
 
+#include <malloc.h>
+
 #include <algorithm>
 #include <atomic>
 #include <cstddef>
@@ -13,6 +15,7 @@
 
 #include "agentos/executor/waiter.h"
 #include "agentos/ring/types.h"
+#include "agentos/testing/test_support.h"
 #include "gtest/gtest.h"
 
 namespace agentos {
@@ -134,6 +137,26 @@ TEST(RingDirectoryTest, IsReadByManyThreadsWhileItChanges) {
   EXPECT_EQ(lost.load(), 0);
   EXPECT_EQ(foreign.load(), 0);
   EXPECT_EQ(directory.size(), kResidents);
+}
+
+// Ids come and go by the million while few processes live at a time.
+TEST(RingDirectoryTest, ItsMemoryGoesWithTheRingsThatLiveTogether) {
+  if (kSanitized) GTEST_SKIP() << "a sanitizer's allocator does not say what is in use";
+  RingDirectory directory;
+  BoundRing ring(nullptr);
+  const auto churn = [&](Pid first) {
+    for (Pid pid = first; pid < first + 300'000; ++pid) {
+      directory.Insert(pid * 2654435761u, &ring);
+      if (pid >= first + 20) directory.Remove((pid - 20) * 2654435761u);
+    }
+    for (Pid pid = first + 299'980; pid < first + 300'000; ++pid) directory.Remove(pid * 2654435761u);
+  };
+  churn(1);
+  const size_t before = mallinfo2().uordblks;
+  churn(1'000'000);
+  EXPECT_EQ(mallinfo2().uordblks, before);
+  EXPECT_EQ(directory.size(), 0u);
+  EXPECT_EQ(directory.Find(12345), nullptr);
 }
 
 }  // namespace

@@ -94,8 +94,8 @@ void SyscallCompletionRing::RemoveWaiting(Slot* slot) {
 }
 
 Slot* SyscallCompletionRing::PopDrain() {
-  if (!in_flight_.empty()) return nullptr;
-  Slot* slot = behind_drain_.PopFront();
+  Slot* slot = in_flight_.empty() ? behind_drain_.PopFront() : nullptr;
+  if (slot == nullptr) return nullptr;
   slot->progress.place = SlotPlace::kNowhere;
   return slot;
 }
@@ -116,6 +116,7 @@ void SyscallCompletionRing::Abandon(Slot* slot) {
   in_flight_.Remove(slot);
   slot->Become(SlotState::kAbandoned);
   slot->ring = nullptr;
+  if (held_back_ && slot->entry.drain()) EndDrain(*slot);
 }
 
 SyscallCompletionRing::Whereabouts SyscallCompletionRing::Find(Seq seq, Slot** slot) const {

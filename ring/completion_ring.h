@@ -72,13 +72,13 @@ class SyscallCompletionRing {
     return Enqueue(slot);
   }
 
-  // Takes over an entry that shall wait for its turn even if there is room.
+  // Takes over an entry that shall wait for its turn even if there is room. Precondition: it is no drain.
   void AcceptWaiting(Slot* slot, SyscallSubmissionEntry&& entry, int64_t now_ns) {
     Number(slot, std::move(entry), now_ns);
     Enqueue(slot);
   }
 
-  // Takes over an entry that waits for another one of its chain: nothing starts it before Unlink.
+  // Takes over an entry that waits for another one of its chain: nothing starts it before Unlink. Precondition: it is no drain.
   void AcceptLinked(Slot* slot, SyscallSubmissionEntry&& entry, int64_t now_ns) {
     Number(slot, std::move(entry), now_ns);
     slot->progress.place = SlotPlace::kLinked;

@@ -166,7 +166,8 @@ class SyscallSubmissionEntry {
     SetModifier(kLinkMask, static_cast<uint32_t>(Link::kOnEnd));
     return std::move(*this);
   }
-  // Starts only when every entry accepted before it has completed; entries accepted after it start only when it has.
+  // Starts only when every entry accepted before it has completed; entries accepted after it start only when it has. In a chain only
+  // the first may be one.
   SyscallSubmissionEntry WithDrain() && {
     SetModifier(kDrainMask, kDrainMask);
     return std::move(*this);
