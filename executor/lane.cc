@@ -41,12 +41,12 @@ void RunFileJob(FileWorkers::Job* base) {
   const int64_t begin = MonotonicNanos();
   const Operation& operation = job->slot->entry.operation();
   if (const auto* write = std::get_if<operation::WriteFile>(&operation)) {
-    job->result = WriteWholeFile(write->path.c_str(), write->data.view());
+    job->result = WriteWholeFile({.path = write->path.c_str()}, write->data.view(), write->options);
   } else if (const auto* truncate = std::get_if<operation::Ftruncate>(&operation)) {
     job->result = TruncateFile(truncate->fd, truncate->size);
   } else {
-    job->result =
-        ReadWholeFile(std::get<operation::ReadFile>(operation).path.c_str(), job->max_file_size, std::move(job->first_buffer));
+    const auto& read = std::get<operation::ReadFile>(operation);
+    job->result = ReadWholeFile({.path = read.path.c_str()}, job->max_file_size, std::move(job->first_buffer));
   }
   job->duration_ns = MonotonicNanos() - begin;
   job->lane->PostFromWorker(job);

@@ -9,52 +9,19 @@
 
 #include <algorithm>
 #include <cerrno>
-#include <cstdio>
 #include <cstring>
 #include <limits>
 #include <utility>
 
+#include "agentos/executor/file_path.h"
+#include "agentos/executor/plain_file_steps.h"
 #include "agentos/ring/types.h"
 
 namespace agentos {
 namespace {
 
-constexpr int kOpenFlags = O_CLOEXEC | O_NONBLOCK | O_NOCTTY;
-constexpr mode_t kCreateMode = 0644;
 // Where the byte after a full buffer goes: a file that exactly fills the buffer ends without a larger one.
 constexpr size_t kSpillSize = 4096;
-
-// A file descriptor, or -errno.
-int OpenRetrying(const char* path, int flags) {
-  for (;;) {
-    const int fd = open(path, flags, kCreateMode);
-    if (fd >= 0) return fd;
-    if (errno != EINTR) return -errno;
-  }
-}
-
-// Opens a regular file on which another process holds a lease: O_NONBLOCK refuses to wait for its release. The file is held by
-// O_PATH meanwhile, so that what is opened without O_NONBLOCK is what was found to be regular, whatever becomes of the name.
-int OpenLeased(const char* path, int flags) {
-  const int held = OpenRetrying(path, O_PATH | O_CLOEXEC);
-  if (held < 0) return -EAGAIN;
-  int fd = -EAGAIN;
-  struct stat status;
-  if (fstat(held, &status) == 0 && S_ISREG(status.st_mode)) {
-    char name[32];
-    std::snprintf(name, sizeof(name), "/proc/self/fd/%d", held);
-    fd = OpenRetrying(name, flags & ~(O_NONBLOCK | O_CREAT));
-    // Without /proc there is no such way; the first answer then stands.
-    if (fd == -ENOENT) fd = -EAGAIN;
-  }
-  close(held);
-  return fd;
-}
-
-int OpenNeverHanging(const char* path, int flags) {
-  const int fd = OpenRetrying(path, flags | kOpenFlags);
-  return fd == -EAGAIN ? OpenLeased(path, flags | kOpenFlags) : fd;
-}
 
 // Bytes read, 0 at the end, or -errno.
 ssize_t ReadRetrying(int fd, char* data, size_t size) {
@@ -158,7 +125,7 @@ class SigpipeBlock {
   bool was_pending_;
 };
 
-void WriteToEnd(int fd, absl::string_view data, FileCallResult& result) {
+void WriteAll(int fd, absl::string_view data, FileCallResult& result) {
   while (!data.empty()) {
     const ssize_t put = write(fd, data.data(), std::min(data.size(), kMaxTransferSize));
     if (put < 0) {
@@ -176,19 +143,35 @@ void WriteToEnd(int fd, absl::string_view data, FileCallResult& result) {
   }
 }
 
-// The fd is gone in every case; an interrupted close has closed it as well (close(2), NOTES).
+}  // namespace
+
+namespace executor_internal {
+
+void WriteToEnd(int fd, absl::string_view data, FileCallResult& result) {
+  // Only what cannot be sought raises SIGPIPE, and asking costs less than the file's type.
+  if (lseek(fd, 0, SEEK_CUR) < 0) {
+    SigpipeBlock block;
+    WriteAll(fd, data, result);
+  } else {
+    WriteAll(fd, data, result);
+  }
+}
+
 int CloseReporting(int fd) {
+  // An interrupted close has closed it as well (close(2), NOTES).
   if (close(fd) == 0 || errno == EINTR) return 0;
   return errno;
 }
 
-}  // namespace
+}  // namespace executor_internal
 
-FileCallResult ReadWholeFile(const char* path, size_t max_size, PooledBuffer first_buffer) {
+using namespace executor_internal;  // The private half of this very component.
+
+FileCallResult ReadWholeFile(const FilePath& file, size_t max_size, PooledBuffer first_buffer) {
   FileCallResult result;
   // One more than the limit must be representable, as a buffer's size and as an offset.
   max_size = std::min<size_t>(max_size, std::numeric_limits<int64_t>::max() - 1);
-  const int fd = OpenNeverHanging(path, O_RDONLY);
+  const int fd = OpenNeverHanging(file, O_RDONLY);
   if (fd < 0) {
     result.error_number = -fd;
     return result;
@@ -203,20 +186,15 @@ FileCallResult ReadWholeFile(const char* path, size_t max_size, PooledBuffer fir
   return result;
 }
 
-FileCallResult WriteWholeFile(const char* path, absl::string_view data) {
+FileCallResult WriteWholeFile(const FilePath& file, absl::string_view data, const operation::WriteFile::Options& options) {
+  if (options.atomic || options.durable) return WriteCarefully(file, data, options);
   FileCallResult result;
-  const int fd = OpenNeverHanging(path, O_WRONLY | O_CREAT | O_TRUNC);
+  const int fd = OpenNeverHanging(file, O_WRONLY | O_CREAT | O_TRUNC);
   if (fd < 0) {
     result.error_number = -fd;
     return result;
   }
-  // Only what cannot be sought raises SIGPIPE, and asking costs less than the file's type.
-  if (lseek(fd, 0, SEEK_CUR) < 0) {
-    SigpipeBlock block;
-    WriteToEnd(fd, data, result);
-  } else {
-    WriteToEnd(fd, data, result);
-  }
+  WriteToEnd(fd, data, result);
   const int close_error = CloseReporting(fd);
   if (result.error_number == 0) result.error_number = close_error;
   return result;

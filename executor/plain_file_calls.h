@@ -14,7 +14,7 @@
 // Thread rule: any thread, any number at once; nothing is shared.
 // Lifetime: path and data are borrowed until the call returns; FileCallResult::data is the caller's.
 //
-//   FileCallResult file = ReadWholeFile("/proc/meminfo", max_size, pool->Acquire(kFirstReadSize));
+//   FileCallResult file = ReadWholeFile({.path = "/proc/meminfo"}, max_size, pool->Acquire(kFirstReadSize));
 //   if (file.error_number == 0) Use(file.data.view());
 
 #ifndef AGENTOS_EXECUTOR_PLAIN_FILE_CALLS_H_
@@ -24,7 +24,9 @@
 #include <cstdint>
 
 #include "absl/strings/string_view.h"
+#include "agentos/executor/file_path.h"
 #include "agentos/ring/bytes.h"
+#include "agentos/ring/operation.h"
 #include "agentos/ring/result_buffer_pool.h"
 
 namespace agentos {
@@ -41,11 +43,11 @@ struct FileCallResult {
 // The content of the file up to its end, as it is met: a file that grows or shrinks meanwhile gives what was there when each part
 // was read, and the size it claims is a hint at most. A file of more than max_size bytes is EFBIG. The content lies in
 // first_buffer when it fits, so that a file that does costs no allocation; an empty first_buffer is replaced by a new one.
-FileCallResult ReadWholeFile(const char* path, size_t max_size, PooledBuffer first_buffer);
+FileCallResult ReadWholeFile(const FilePath& file, size_t max_size, PooledBuffer first_buffer);
 
 // Creates the file (0644 and the umask) or truncates it, and writes all of data. After an error the file holds the `value` bytes
-// that went before it, as far as the kernel says.
-FileCallResult WriteWholeFile(const char* path, absl::string_view data);
+// that went before it, as far as the kernel says; an atomic one has not touched it, and `value` is 0.
+FileCallResult WriteWholeFile(const FilePath& file, absl::string_view data, const operation::WriteFile::Options& options = {});
 
 // ftruncate(2), for kernels whose io_uring cannot.
 FileCallResult TruncateFile(int fd, int64_t size);

@@ -34,13 +34,13 @@ TEST(PlainFileCallsLargeTest, P12ReadsBeyond2GiB) {
   ASSERT_EQ(pwrite(fd, "tail", 4, kSize - 4), 4);
   close(fd);
   {
-    const FileCallResult result = ReadWholeFile(path.c_str(), kSize, PooledBuffer());
+    const FileCallResult result = ReadWholeFile({.path = path.c_str()}, kSize, PooledBuffer());
     EXPECT_EQ(result.error_number, 0);
     EXPECT_EQ(result.value, static_cast<int64_t>(kSize));
     ASSERT_EQ(result.data.size(), kSize);
     EXPECT_EQ(result.data.view().substr(kSize - 5), absl::string_view("\0tail", 5));
   }
-  EXPECT_EQ(ReadWholeFile(path.c_str(), kSize - 1, PooledBuffer()).error_number, EFBIG);
+  EXPECT_EQ(ReadWholeFile({.path = path.c_str()}, kSize - 1, PooledBuffer()).error_number, EFBIG);
   unlink(path.c_str());
 }
 
@@ -49,7 +49,7 @@ TEST(PlainFileCallsLargeTest, P12WritesBeyond2GiB) {
   // The null device takes the bytes without looking at them, so they need not exist.
   void* nothing = mmap(nullptr, kSize, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
   ASSERT_NE(nothing, MAP_FAILED);
-  const FileCallResult result = WriteWholeFile("/dev/null", absl::string_view(static_cast<char*>(nothing), kSize));
+  const FileCallResult result = WriteWholeFile({.path = "/dev/null"}, absl::string_view(static_cast<char*>(nothing), kSize));
   EXPECT_EQ(result.error_number, 0);
   EXPECT_EQ(result.value, static_cast<int64_t>(kSize));
   munmap(nothing, kSize);

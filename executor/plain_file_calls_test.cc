@@ -85,7 +85,10 @@ class PlainFileCallsTest : public testing::Test {
   std::string Path(absl::string_view name) const { return absl::StrCat(directory_, "/", name); }
 
   static FileCallResult Read(const std::string& path, size_t max_size = kNoLimit, size_t first_buffer = kFirstReadSize) {
-    return ReadWholeFile(path.c_str(), max_size, ResultBufferPool::NewUnpooled(first_buffer));
+    return ReadWholeFile({.path = path.c_str()}, max_size, ResultBufferPool::NewUnpooled(first_buffer));
+  }
+  static FileCallResult Write(const std::string& path, absl::string_view data) {
+    return WriteWholeFile({.path = path.c_str()}, data);
   }
 
   static void ExpectError(const FileCallResult& result, int error_number) {
@@ -118,14 +121,14 @@ TEST_F(PlainFileCallsTest, P12FileThatFitsStaysInTheGivenBuffer) {
   Spill(Path("file"), Content(4096));
   PooledBuffer buffer = ResultBufferPool::NewUnpooled(4096);
   const char* memory = buffer.data();
-  const FileCallResult result = ReadWholeFile(Path("file").c_str(), kNoLimit, std::move(buffer));
+  const FileCallResult result = ReadWholeFile({.path = Path("file").c_str()}, kNoLimit, std::move(buffer));
   ExpectContent(result, Content(4096));
   EXPECT_EQ(result.data.data(), memory);
 }
 
 TEST_F(PlainFileCallsTest, P12ReadsWithoutAGivenBuffer) {
   Spill(Path("file"), Content(100'000));
-  ExpectContent(ReadWholeFile(Path("file").c_str(), kNoLimit, PooledBuffer()), Content(100'000));
+  ExpectContent(ReadWholeFile({.path = Path("file").c_str()}, kNoLimit, PooledBuffer()), Content(100'000));
 }
 
 TEST_F(PlainFileCallsTest, P12LimitIsInclusive) {
@@ -278,9 +281,9 @@ TEST_F(PlainFileCallsTest, P12ErrorsOfOpenAndRead) {
   ExpectError(Read(Path("file/below")), ENOTDIR);
   ExpectError(Read(Path(std::string(300, 'n'))), ENAMETOOLONG);
   ExpectError(Read(""), ENOENT);
-  ExpectError(WriteWholeFile(directory_.c_str(), "x"), EISDIR);
-  ExpectError(WriteWholeFile(Path("missing/file").c_str(), "x"), ENOENT);
-  ExpectError(WriteWholeFile(Path("file/below").c_str(), "x"), ENOTDIR);
+  ExpectError(Write(directory_, "x"), EISDIR);
+  ExpectError(Write(Path("missing/file"), "x"), ENOENT);
+  ExpectError(Write(Path("file/below"), "x"), ENOTDIR);
   EXPECT_EQ(Slurp(Path("file")), "x");
 }
 
@@ -292,7 +295,7 @@ TEST_F(PlainFileCallsTest, P12PermissionDenied) {
   const uid_t user = geteuid();
   if (user == 0 && seteuid(kNobody) != 0) GTEST_SKIP() << "root cannot become another user here";
   const FileCallResult read = Read(Path("file"));
-  const FileCallResult written = WriteWholeFile(Path("file").c_str(), "y");
+  const FileCallResult written = Write(Path("file"), "y");
   ASSERT_EQ(seteuid(user), 0);
   ExpectError(read, EACCES);
   ExpectError(written, EACCES);
@@ -307,7 +310,7 @@ TEST_F(PlainFileCallsTest, P12OutOfDescriptorsIsEmfile) {
   const rlimit none = {static_cast<rlim_t>(lowest_free), before.rlim_max};
   ASSERT_EQ(setrlimit(RLIMIT_NOFILE, &none), 0);
   const FileCallResult read = Read(Path("file"));
-  const FileCallResult written = WriteWholeFile(Path("file").c_str(), "y");
+  const FileCallResult written = Write(Path("file"), "y");
   ASSERT_EQ(setrlimit(RLIMIT_NOFILE, &before), 0);
   ExpectError(read, EMFILE);
   ExpectError(written, EMFILE);
@@ -332,7 +335,7 @@ TEST_F(PlainFileCallsTest, P12OutOfMemoryIsEnomem) {
 TEST_F(PlainFileCallsTest, WritesAndReadsBack) {
   for (const size_t size : {size_t{0}, size_t{1}, size_t{4096}, size_t{3'000'000}}) {
     const std::string content = Content(size);
-    const FileCallResult result = WriteWholeFile(Path(absl::StrCat("file", size)).c_str(), content);
+    const FileCallResult result = Write(Path(absl::StrCat("file", size)), content);
     EXPECT_EQ(result.error_number, 0);
     EXPECT_EQ(result.value, static_cast<int64_t>(size));
     EXPECT_TRUE(Slurp(Path(absl::StrCat("file", size))) == content);
@@ -342,15 +345,15 @@ TEST_F(PlainFileCallsTest, WritesAndReadsBack) {
 
 TEST_F(PlainFileCallsTest, WriteTruncatesALongerFile) {
   Spill(Path("file"), Content(10'000));
-  EXPECT_EQ(WriteWholeFile(Path("file").c_str(), "short").value, 5);
+  EXPECT_EQ(Write(Path("file"), "short").value, 5);
   EXPECT_EQ(Slurp(Path("file")), "short");
 }
 
 TEST_F(PlainFileCallsTest, WriteCreatesWith0644AndTheUmask) {
   const mode_t before = umask(0);
-  EXPECT_EQ(WriteWholeFile(Path("open").c_str(), "x").error_number, 0);
+  EXPECT_EQ(Write(Path("open"), "x").error_number, 0);
   umask(027);
-  EXPECT_EQ(WriteWholeFile(Path("masked").c_str(), "x").error_number, 0);
+  EXPECT_EQ(Write(Path("masked"), "x").error_number, 0);
   umask(before);
   struct stat status;
   ASSERT_EQ(stat(Path("open").c_str(), &status), 0);
@@ -360,7 +363,7 @@ TEST_F(PlainFileCallsTest, WriteCreatesWith0644AndTheUmask) {
 }
 
 TEST_F(PlainFileCallsTest, WriteReportsAFullDevice) {
-  const FileCallResult result = WriteWholeFile("/dev/full", "x");
+  const FileCallResult result = Write("/dev/full", "x");
   ExpectError(result, ENOSPC);
   EXPECT_EQ(result.value, 0);
 }
@@ -371,7 +374,7 @@ TEST_F(PlainFileCallsTest, WriteThatFailsHalfWayCountsWhatWent) {
   const auto handler_before = signal(SIGXFSZ, SIG_IGN);
   const rlimit little = {60'000, before.rlim_max};
   ASSERT_EQ(setrlimit(RLIMIT_FSIZE, &little), 0);
-  const FileCallResult result = WriteWholeFile(Path("file").c_str(), Content(100'000));
+  const FileCallResult result = Write(Path("file"), Content(100'000));
   ASSERT_EQ(setrlimit(RLIMIT_FSIZE, &before), 0);
   signal(SIGXFSZ, handler_before);
   ExpectError(result, EFBIG);
@@ -381,14 +384,14 @@ TEST_F(PlainFileCallsTest, WriteThatFailsHalfWayCountsWhatWent) {
 
 TEST_F(PlainFileCallsTest, WriteToFifoNeverHangs) {
   ASSERT_EQ(mkfifo(Path("fifo").c_str(), 0600), 0);
-  ExpectError(WriteWholeFile(Path("fifo").c_str(), "x"), ENXIO);
+  ExpectError(Write(Path("fifo"), "x"), ENXIO);
 
   const int reader = open(Path("fifo").c_str(), O_RDONLY | O_NONBLOCK);
-  const FileCallResult fits = WriteWholeFile(Path("fifo").c_str(), "hello");
+  const FileCallResult fits = Write(Path("fifo"), "hello");
   EXPECT_EQ(fits.error_number, 0);
   char text[5];
   EXPECT_EQ(read(reader, text, 5), 5);
-  const FileCallResult too_much = WriteWholeFile(Path("fifo").c_str(), Content(10'000'000));
+  const FileCallResult too_much = Write(Path("fifo"), Content(10'000'000));
   ExpectError(too_much, EAGAIN);
   EXPECT_GT(too_much.value, 0);
   close(reader);
@@ -404,7 +407,7 @@ TEST_F(PlainFileCallsTest, P14WriteToAFifoWhoseReaderLeavesRaisesNoSignal) {
   });
   size_t broken = 0;
   for (int i = 0; i < 1'000'000 && broken == 0; ++i) {
-    const FileCallResult result = WriteWholeFile(path.c_str(), "x");
+    const FileCallResult result = Write(path, "x");
     if (result.error_number == EPIPE) {
       ++broken;
     } else if (result.error_number != 0 && result.error_number != ENXIO) {
@@ -437,7 +440,7 @@ TEST_F(PlainFileCallsTest, P13WaitsForALeaseToBeGivenBack) {
       GTEST_SKIP() << "this file system has no leases";
     }
     FileCallResult result;
-    std::thread opener([&] { result = write ? WriteWholeFile(Path("file").c_str(), "anew") : Read(Path("file")); });
+    std::thread opener([&] { result = write ? Write(Path("file"), "anew") : Read(Path("file")); });
     int number = 0;
     EXPECT_EQ(sigwait(&io, &number), 0);
     EXPECT_EQ(fcntl(holder, F_SETLEASE, F_UNLCK), 0);

@@ -34,10 +34,27 @@ struct ReadFile {
   std::string path;
 };
 
+// How careful a WriteFile is.
+struct WriteFileOptions {
+  // Whoever opens the file finds all of the old content or all of the new, also after a crash, and after an error the old content
+  // stands. The new content is written to a file beside it, ".agentos-<32 hex digits>.tmp", flushed to the disk, and renamed over the
+  // old one, so other hard links and whoever has the old file open keep the old content. A symbolic link stays: what it leads to is
+  // replaced. The new file belongs to the caller and has the permission bits (0777) of the old one. What the caller may not write is
+  // not replaced either (EACCES); what is no regular file is EISDIR or EINVAL. Only a crash leaves the file beside it behind.
+  bool atomic = false;
+  // The data, and the name of the file in its directory, are on the disk when the entry completes; the caller must be allowed to read
+  // that directory. What cannot be flushed (a device, a FIFO) is EINVAL, after it was written. With `atomic` an error of the very last
+  // step, the flushing of the directory, says that the new content stands but may not outlive a crash.
+  bool durable = false;
+};
+
 // Makes or truncates the file at `path` (mode 0644 and the umask) and writes all of `data`; value() = bytes.
 struct WriteFile {
+  using Options = WriteFileOptions;
+
   std::string path;
   Bytes data;
+  Options options = {};
 };
 
 // open(2), close-on-exec added; value() = fd. One that waits for somebody (a FIFO's other end) waits without holding up others.
@@ -217,6 +234,9 @@ using Operation = std::variant<operation::None, operation::Nop, operation::ReadF
                                operation::RecvFrom, operation::IpcSend, operation::IpcRecv, operation::Statx, operation::Rename,
                                operation::Unlink, operation::Mkdir, operation::Fallocate, operation::Ftruncate, operation::Splice,
                                operation::Socket, operation::Shutdown, operation::Poll, operation::Sleep>;
+
+// An entry is as large as the largest of them.
+static_assert(sizeof(Operation) <= sizeof(operation::SendTo) + alignof(operation::SendTo));
 
 // The alternatives of Operation by name and in its order, for tables and switches.
 enum class OperationKind : uint8_t {

@@ -68,6 +68,11 @@ class SyscallSubmissionEntry {
   static SyscallSubmissionEntry WriteFile(Pid pid, std::string path, Bytes data, uint64_t user_data) {
     return {pid, operation::WriteFile{std::move(path), std::move(data)}, user_data};
   }
+  // WriteFile(pid, path, data, {.atomic = true}, user_data)
+  static SyscallSubmissionEntry WriteFile(Pid pid, std::string path, Bytes data, operation::WriteFile::Options options,
+                                          uint64_t user_data) {
+    return {pid, operation::WriteFile{std::move(path), std::move(data), options}, user_data};
+  }
   static SyscallSubmissionEntry Open(Pid pid, std::string path, int flags, mode_t mode, uint64_t user_data) {
     return {pid, operation::Open{std::move(path), flags, mode}, user_data};
   }

@@ -109,6 +109,14 @@ TEST(SubmissionEntry, PutsFileOperandsWhereTheyBelong) {
   const Entry write_file = Entry::WriteFile(kPid, "p", "d", 0);
   EXPECT_EQ(As<operation::WriteFile>(write_file).path, "p");
   EXPECT_EQ(As<operation::WriteFile>(write_file).data.view(), "d");
+  EXPECT_FALSE(As<operation::WriteFile>(write_file).options.atomic);
+  EXPECT_FALSE(As<operation::WriteFile>(write_file).options.durable);
+  const Entry atomic = Entry::WriteFile(kPid, "p", "d", {.atomic = true}, 5);
+  EXPECT_EQ(As<operation::WriteFile>(atomic).path, "p");
+  EXPECT_EQ(As<operation::WriteFile>(atomic).data.view(), "d");
+  EXPECT_TRUE(As<operation::WriteFile>(atomic).options.atomic);
+  EXPECT_FALSE(As<operation::WriteFile>(atomic).options.durable);
+  EXPECT_EQ(atomic.user_data(), 5u);
   const Entry open = Entry::Open(kPid, "p", O_WRONLY | O_CREAT, 0600, 0);
   EXPECT_EQ(As<operation::Open>(open).path, "p");
   EXPECT_EQ(As<operation::Open>(open).flags, O_WRONLY | O_CREAT);
