@@ -77,11 +77,14 @@ Transfer RestOf(const io_uring_sqe& sqe, int32_t done) {
 }
 
 // A read with RWF_NOWAIT of a file opened with O_DIRECT waits for the device all the same. Only aligned ones can be such.
-bool MayBeDirect(const io_uring_sqe& sqe, const Transfer& rest) {
+bool MayBeDirect(const io_uring_sqe& sqe, const Transfer& rest, FdMemo& memo) {
   constexpr uintptr_t kSector = 512;
   if ((reinterpret_cast<uintptr_t>(rest.vector.iov_base) | rest.vector.iov_len) % kSector != 0) return false;
-  const int flags = fcntl(sqe.fd, F_GETFL);
-  return flags >= 0 && (flags & O_DIRECT) != 0;
+  if (memo.fd != sqe.fd) {
+    const int flags = fcntl(sqe.fd, F_GETFL);
+    memo = {sqe.fd, flags >= 0 && (flags & O_DIRECT) != 0};
+  }
+  return memo.direct;
 }
 
 // A stream has no positions: there the offset is ignored, as io_uring does.
@@ -107,10 +110,10 @@ Attempt WhereItCanWait(int fd, int64_t error, int32_t done, Next when_ready, Nex
 // Not to be told from a file's own errors by the number alone, but no read or write ends with them otherwise.
 bool CannotBeTried(int64_t result) { return result == -EAGAIN || result == -EOPNOTSUPP || result == -ENOSYS; }
 
-Attempt TryRead(const io_uring_sqe& sqe, int32_t done) {
+Attempt TryRead(const io_uring_sqe& sqe, int32_t done, FdMemo& memo) {
   for (;;) {
     Transfer rest = RestOf(sqe, done);
-    if (MayBeDirect(sqe, rest)) return {Next::kFileThread, done};
+    if (MayBeDirect(sqe, rest, memo)) return {Next::kFileThread, done};
     const int64_t n = AtOffsetOrNot(rest, [&](const Transfer& r) { return preadv2(sqe.fd, &r.vector, 1, r.offset, RWF_NOWAIT); });
     if (CannotBeTried(n)) return WhereItCanWait(sqe.fd, n, done, Next::kWhenReadable, Next::kWhenReadableWait);
     if (n <= 0 || static_cast<size_t>(n) == rest.vector.iov_len) return Done(Total(done, n));
@@ -131,9 +134,9 @@ int32_t ReadAndWait(const io_uring_sqe& sqe, int32_t done) {
   }
 }
 
-Attempt TryWrite(const io_uring_sqe& sqe, int32_t done) {
+Attempt TryWrite(const io_uring_sqe& sqe, int32_t done, FdMemo& memo) {
   Transfer rest = RestOf(sqe, done);
-  if (MayBeDirect(sqe, rest)) return {Next::kFileThread, done};
+  if (MayBeDirect(sqe, rest, memo)) return {Next::kFileThread, done};
   int64_t n;
   if (HasNosignalWrites()) {
     n = AtOffsetOrNot(rest,
@@ -356,14 +359,14 @@ FdsOfCall FdsOf(const io_uring_sqe& sqe) {
   }
 }
 
-Attempt Try(const io_uring_sqe& sqe, int32_t done) {
+Attempt Try(const io_uring_sqe& sqe, int32_t done, FdMemo& memo) {
   switch (sqe.opcode) {
     case IORING_OP_NOP:
       return Done(0);
     case IORING_OP_READ:
-      return TryRead(sqe, done);
+      return TryRead(sqe, done, memo);
     case IORING_OP_WRITE:
-      return TryWrite(sqe, done);
+      return TryWrite(sqe, done, memo);
     case IORING_OP_OPENAT:
     case IORING_OP_OPENAT2:
       return TryOpen(sqe, HowOf(sqe));

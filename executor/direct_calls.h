@@ -50,8 +50,18 @@ struct FdsOfCall {
 };
 FdsOfCall FdsOf(const io_uring_sqe& sqe);
 
+// What one batch of tries has found out about the fd that it asked for last; it asks once for all its reads of one file.
+struct FdMemo {
+  int fd = -1;
+  bool direct = false;
+};
+
 // `done`: the bytes that earlier attempts have moved. Not for POLL_ADD, TIMEOUT and ASYNC_CANCEL, which are no calls.
-Attempt Try(const io_uring_sqe& sqe, int32_t done);
+Attempt Try(const io_uring_sqe& sqe, int32_t done, FdMemo& memo);
+inline Attempt Try(const io_uring_sqe& sqe, int32_t done) {
+  FdMemo memo;
+  return Try(sqe, done, memo);
+}
 
 // Waits as long as it takes; -EINTR when a signal has come and nothing was moved. SIGPIPE must be blocked in the calling thread.
 int32_t CallAndWait(const io_uring_sqe& sqe, int32_t done);

@@ -138,7 +138,7 @@ absl::StatusOr<std::unique_ptr<KernelRing>> KernelRing::Create(const Options& op
   // The table counts against RLIMIT_NOFILE: take what is to be had, none is fine too.
   for (unsigned places = options.direct_files; places > 0; places /= 2) {
     if (io_uring_register_files_sparse(ring, places) == 0) {
-      for (unsigned i = places; i-- > 0;) kernel_ring->free_direct_files_.push_back(static_cast<int>(i));
+      kernel_ring->SetDirectFiles(places);
       break;
     }
   }

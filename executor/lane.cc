@@ -227,7 +227,10 @@ void Lane::Begin(Slot& slot) {
       ++reads_under_way_;
       if (router_.UseWorker(reads_under_way_, options_.workers->queued() + new_jobs_)) return BeginJob(slot);
       slot.begun_in = drive_;
-      return BeginKernelStep(slot);
+      if (kernel_->has_direct_files()) return BeginKernelStep(slot);
+      // Its calls are made by this very thread: after the batch's jobs were handed to the workers, who then work meanwhile.
+      slot.progress.place = SlotPlace::kNowhere;
+      return ready_.push_back(&slot);
     default:
       return BeginKernelStep(slot);
   }
@@ -330,6 +333,7 @@ void Lane::Resume(Slot& slot) {
 }
 
 bool Lane::StartWaiting() {
+  AddNewJobs();
   // By index: what is begun here may append.
   for (size_t i = 0; i < ready_.size() && kernel_->SpaceLeft() >= kMaxStepEntries; ++i) {
     Resume(*std::exchange(ready_[i], nullptr));

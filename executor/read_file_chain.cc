@@ -1,5 +1,9 @@
 #include <fcntl.h>
+#include <linux/openat2.h>
 #include <sys/stat.h>
+#include <sys/syscall.h>
+#include <sys/uio.h>
+#include <unistd.h>
 
 #include <cerrno>
 
@@ -18,6 +22,8 @@
 // O_NONBLOCK keeps the open from waiting, but not the reads: of a file that can be polled io_uring waits for data, however it was
 // opened. A chain that has its file and does not end at once is therefore looked at (MayWaitForEver) and called off when what it
 // waits for may never come.
+//
+// Without direct descriptors the same is done by plain calls that cannot wait.
 
 namespace agentos::executor_internal {
 
@@ -54,12 +60,44 @@ StepResult Conclude(Slot& slot, size_t max_file_size) {
   return EndRead(slot, results[kChainRead]);
 }
 
+// Where there are no direct descriptors, as without io_uring: plain calls that cannot wait, for files that are in memory. All others
+// are a worker's.
+StepResult ReadWhatIsInMemory(OperationContext& context, Slot& slot) {
+  open_how how = {};
+  how.flags = O_RDONLY | O_NONBLOCK | O_NOCTTY | O_CLOEXEC;
+  how.resolve = RESOLVE_CACHED;
+  const char* path = std::get<operation::ReadFile>(slot.entry.operation()).path.c_str();
+  const auto fd = static_cast<int>(syscall(SYS_openat2, AT_FDCWD, path, &how, sizeof(how)));
+  if (fd < 0) {
+    const bool final = errno == ENOENT || errno == EACCES || errno == ENOTDIR || errno == ELOOP || errno == ENAMETOOLONG;
+    return final ? Fail(slot, errno) : StepResult::kGeneral;
+  }
+  if (!slot.buffer) slot.buffer = context.buffers.Acquire(kChainBufferSize);
+  const auto read = [&](char* to, size_t size) {
+    const iovec vector = {to, size};
+    return preadv2(fd, &vector, 1, kCurrentPosition, RWF_NOWAIT);
+  };
+  // As the chain: a second read is there to see the end.
+  const ssize_t size = slot.buffer ? read(slot.buffer.data(), kFirstReadSize) : -1;
+  const bool whole = size >= 0 && read(slot.buffer.data() + size, kEndProbeSize) == 0;
+  close(fd);
+  if (!whole) {
+    slot.buffer.Reset();
+    return StepResult::kGeneral;
+  }
+  if (static_cast<size_t>(size) > slot.ring->options().max_file_size) {
+    slot.buffer.Reset();
+    return Fail(slot, EFBIG);
+  }
+  return EndRead(slot, static_cast<int32_t>(size));
+}
+
 }  // namespace
 
 StepResult BeginReadFileChain(OperationContext& context, Slot& slot) {
   if (context.kernel.SpaceLeft() < kMaxStepEntries) return StepResult::kNoRoom;
   slot.direct_file = context.kernel.TakeDirectFile();
-  if (slot.direct_file < 0) return StepResult::kGeneral;
+  if (slot.direct_file < 0) return ReadWhatIsInMemory(context, slot);
   if (!slot.buffer) slot.buffer = context.buffers.Acquire(kChainBufferSize);
   if (!slot.buffer) {
     context.kernel.GiveDirectFile(slot.direct_file);

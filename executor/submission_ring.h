@@ -118,6 +118,8 @@ class SubmissionRing {
     return place;
   }
   void GiveDirectFile(int place) { free_direct_files_.push_back(place); }
+  // Whether there is such a table at all.
+  bool has_direct_files() const { return has_direct_files_; }
 
  protected:
   // Where the queues lie, with the meaning that io_uring_setup(2) gives them. Sizes are powers of two.
@@ -138,11 +140,16 @@ class SubmissionRing {
 
   // Set by the maker before anything else is called.
   Queues queues_;
-  // None by default.
-  std::vector<int> free_direct_files_;
+  // Fills the table of direct descriptors, which is empty otherwise.
+  void SetDirectFiles(unsigned places) {
+    for (unsigned i = places; i-- > 0;) free_direct_files_.push_back(static_cast<int>(i));
+    has_direct_files_ = places > 0;
+  }
 
  private:
   bool nosignal_writes_ = false;
+  bool has_direct_files_ = false;
+  std::vector<int> free_direct_files_;
   // Runs ahead of *sq_tail until Publish.
   unsigned tail_ = 0;
 };

@@ -197,6 +197,7 @@ bool ThreadRing::IsForeign(const io_uring_sqe& sqe) {
 int ThreadRing::Take(unsigned most) {
   const std::lock_guard<std::mutex> submitting(submit_mutex_);
   const unsigned count = std::min(most, __atomic_load_n(&sq_tail_, __ATOMIC_ACQUIRE) - sq_head_);
+  FdMemo memo;
   std::array<Result, 64> ended;
   size_t ends = 0;
   const auto post = [&] {
@@ -212,7 +213,7 @@ int ThreadRing::Take(unsigned most) {
     } else if (!IsForeign(sqe)) {
       attempt.value = -EBADF;
     } else if (at_once) {
-      attempt = Try(sqe, 0);
+      attempt = Try(sqe, 0, memo);
     }
     const bool refused = attempt.value < 0 && !at_once;
     if (attempt.next == Attempt::Next::kDone && (at_once || (refused && (sqe.flags & kLinks) == 0))) {
