@@ -95,14 +95,15 @@ struct Lseek {
   int whence = 0;
 };
 
-// send(2) until everything is sent; value() = bytes.
+// send(2) until everything is sent; value() = bytes. Of several under way on one stream the parts may mix: link them.
 struct Send {
   int fd = -1;
   Bytes data;
   int flags = 0;
 };
 
-// recv(2); value() = bytes, 0 at the end of the stream.
+// recv(2); value() = bytes, 0 at the end of the stream. Of several under way on one socket the last may be served first: link them,
+// or use Read, whose order on one file is kept.
 struct Recv {
   int fd = -1;
   size_t size = 0;
