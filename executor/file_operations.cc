@@ -7,6 +7,7 @@
 #include <unistd.h>
 
 #include <cerrno>
+#include <utility>
 
 #include "agentos/executor/operation_steps.h"
 
@@ -52,6 +53,18 @@ StepResult FillRead(OperationContext& context, Slot& slot, io_uring_sqe& sqe) {
   return StepResult::kWaiting;
 }
 
+StepResult FillReadInto(OperationContext& context, Slot& slot, io_uring_sqe& sqe) {
+  auto& op = std::get<operation::ReadInto>(slot.entry.operation());
+  if (!slot.buffer) slot.buffer = std::move(op.buffer);
+  sqe.opcode = IORING_OP_READ;
+  sqe.fd = op.fd;
+  sqe.addr = AddressOf(slot.buffer.data());
+  sqe.len = static_cast<uint32_t>(op.size);
+  sqe.off = static_cast<uint64_t>(op.offset);
+  UseRegistration(context, slot.buffer.arena(), slot.buffer.data(), sqe, IORING_OP_READ_FIXED);
+  return StepResult::kWaiting;
+}
+
 StepResult FillWrite(OperationContext& context, Slot& slot, io_uring_sqe& sqe) {
   const auto& op = As<operation::Write>(slot);
   sqe.opcode = IORING_OP_WRITE;
@@ -63,6 +76,9 @@ StepResult FillWrite(OperationContext& context, Slot& slot, io_uring_sqe& sqe) {
     sqe.rw_flags = RWF_NOSIGNAL;
   } else {
     AvoidSigpipe(op.fd, sqe);
+  }
+  if (op.data.arena() >= 0 && sqe.opcode == IORING_OP_WRITE) [[unlikely]] {
+    UseRegistration(context, op.data.arena(), op.data.data(), sqe, IORING_OP_WRITE_FIXED);
   }
   return StepResult::kWaiting;
 }

@@ -199,9 +199,11 @@ int KernelRing::Enter(const EnterArguments& arguments) {
                          flags | IORING_ENTER_EXT_ARG, reinterpret_cast<sigset_t*>(&extended), sizeof(extended));
 }
 
-bool KernelRing::RegisterBuffer(unsigned index, absl::Span<char> memory) {
+int KernelRing::RegisterBuffer(unsigned index, absl::Span<char> memory) {
+  if (!fixed_buffers_) return -EOPNOTSUPP;
   const iovec vector = {memory.data(), memory.size()};
-  return fixed_buffers_ && io_uring_register_buffers_update_tag(&uring_->ring, index, &vector, nullptr, 1) == 1;
+  const int result = io_uring_register_buffers_update_tag(&uring_->ring, index, &vector, nullptr, 1);
+  return result == 1 ? 0 : std::min(result, -1);
 }
 
 }  // namespace agentos

@@ -35,8 +35,8 @@ class KernelRing : public SubmissionRing {
 
   int Enter(const EnterArguments& arguments) override;
   bool Supports(unsigned opcode) const override { return opcode < supported_.size() && supported_[opcode]; }
-  // False when the kernel does not want to pin the memory (RLIMIT_MEMLOCK) or knows no such table.
-  bool RegisterBuffer(unsigned index, absl::Span<char> memory) override;
+  // -ENOMEM when the kernel does not want to pin the memory (RLIMIT_MEMLOCK).
+  int RegisterBuffer(unsigned index, absl::Span<char> memory) override;
   std::vector<int> OwnFds() const override;
   std::string Features() const override { return flags_; }
 

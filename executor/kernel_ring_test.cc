@@ -229,18 +229,18 @@ TEST_P(KernelRingTest, RegistersMemory) {
   const auto ring = Make({});
   const Fd zeros(open("/dev/zero", O_RDONLY | O_CLOEXEC));
   std::vector<char> memory(8192, 'a');
-  ASSERT_TRUE(ring->RegisterBuffer(0, absl::MakeSpan(memory).subspan(0, 4096)));
+  ASSERT_EQ(ring->RegisterBuffer(0, absl::MakeSpan(memory).subspan(0, 4096)), 0);
   AddRead(*ring, zeros.get(), memory.data() + 4092, 4, IORING_OP_READ_FIXED);
   EXPECT_EQ(RunOne(*ring), 4);
   EXPECT_EQ(std::string(memory.data() + 4090, 8), std::string("aa\0\0\0\0aa", 8));
   AddRead(*ring, zeros.get(), memory.data() + 4094, 4, IORING_OP_READ_FIXED);
   EXPECT_EQ(RunOne(*ring), -EFAULT) << "outside of what was registered";
 
-  EXPECT_TRUE(ring->RegisterBuffer(SubmissionRing::kFixedBuffers - 1, absl::MakeSpan(memory)));
-  EXPECT_FALSE(ring->RegisterBuffer(SubmissionRing::kFixedBuffers, absl::MakeSpan(memory)));
+  EXPECT_EQ(ring->RegisterBuffer(SubmissionRing::kFixedBuffers - 1, absl::MakeSpan(memory)), 0);
+  EXPECT_EQ(ring->RegisterBuffer(SubmissionRing::kFixedBuffers, absl::MakeSpan(memory)), -EINVAL);
   char* const gone = static_cast<char*>(mmap(nullptr, 4096, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0));
   munmap(gone, 4096);
-  EXPECT_FALSE(ring->RegisterBuffer(1, absl::MakeSpan(gone, 4096)));
+  EXPECT_EQ(ring->RegisterBuffer(1, absl::MakeSpan(gone, 4096)), -EFAULT);
 }
 
 TEST_P(KernelRingTest, TellsWhatItIs) {

@@ -30,7 +30,7 @@ constexpr uint32_t MaskOf(std::initializer_list<OperationKind> kinds) {
 constexpr uint32_t kBytesMoved =
     MaskOf({OperationKind::kReadFile, OperationKind::kWriteFile, OperationKind::kRead, OperationKind::kWrite,
             OperationKind::kSend, OperationKind::kRecv, OperationKind::kSendTo, OperationKind::kRecvFrom, OperationKind::kIpcSend,
-            OperationKind::kIpcRecv, OperationKind::kSplice});
+            OperationKind::kIpcRecv, OperationKind::kSplice, OperationKind::kReadInto, OperationKind::kRecvInto});
 // Operations whose value is a new fd.
 constexpr uint32_t kMakesFd = MaskOf({OperationKind::kOpen, OperationKind::kAccept, OperationKind::kSocket});
 static_assert(kOperationKinds <= 32);
@@ -208,6 +208,7 @@ size_t Lane::StartQueued(BoundRing& ring, size_t most) {
 void Lane::Begin(Slot& slot) {
   switch (slot.entry.kind()) {
     case OperationKind::kRead:
+    case OperationKind::kReadInto:
     case OperationKind::kWrite:
     case OperationKind::kLseek:
       if (PositionOrder::Concerns(slot.entry.operation()) && !slot.progress.holds_position &&

@@ -49,6 +49,7 @@
 #include "agentos/executor/waiter.h"
 #include "agentos/executor/whole_file_router.h"
 #include "agentos/ring/latency_histogram.h"
+#include "agentos/ring/registered_buffer_pool.h"
 #include "agentos/ring/slot_table.h"
 #include "agentos/ring/submission_entry.h"
 
@@ -147,6 +148,8 @@ class Lane {
 
   // Tells all waiters of a ring that it is gone.
   void DismissWaiters(BoundRing& ring);
+  // Registers the pool's memory with the submission ring, for as long as `ring` lives; tells the pool what came of it.
+  void Register(BoundRing& ring, const std::shared_ptr<RegisteredBufferPool>& pool);
   // Nothing of the lane names the ring any more.
   void Forget(BoundRing& ring);
 

@@ -180,7 +180,11 @@ void Lane::DismissWaiters(BoundRing& ring) {
   }
 }
 
-void Lane::Forget(BoundRing& ring) { shares_.Remove(ring); }
+void Lane::Forget(BoundRing& ring) {
+  shares_.Remove(ring);
+  for (const BoundRing::Registration& registration : ring.registrations) kernel_->RemoveBuffer(registration.number);
+  ring.registrations.clear();
+}
 
 bool Lane::Close() {
   if (slots_.live() > 0 || jobs_under_way_ > 0) return false;

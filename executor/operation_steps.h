@@ -42,10 +42,18 @@ inline StepResult Fail(Slot& slot, int error_number) {
   return StepResult::kDone;
 }
 
-// A read into this buffer, by the registration where it has one.
+// A read into this buffer of the lane's own, by the registration where it has one.
 inline void PointAtBuffer(const PooledBuffer& buffer, io_uring_sqe& sqe) {
   sqe.opcode = buffer.arena() < 0 ? IORING_OP_READ : IORING_OP_READ_FIXED;
   sqe.buf_index = static_cast<uint16_t>(buffer.arena() < 0 ? 0 : buffer.arena());
+}
+
+// What a transfer to or from memory of the caller's is told of it: its registration, if it is one with this very ring.
+inline bool UseRegistration(OperationContext& context, int arena, const char* data, io_uring_sqe& sqe, uint8_t opcode) {
+  if (arena < 0 || !context.kernel.HasRegistered(arena, data)) return false;
+  sqe.opcode = opcode;
+  sqe.buf_index = static_cast<uint16_t>(arena);
+  return true;
 }
 
 // For opcodes that came to io_uring late: where there is none, the operation is ENOSYS, as a system call of an older kernel.
@@ -69,6 +77,7 @@ StepResult Continue(Slot& slot, int32_t result, size_t size);
 // file_operations.cc
 StepResult FillNop(OperationContext& context, Slot& slot, io_uring_sqe& sqe);
 StepResult FillRead(OperationContext& context, Slot& slot, io_uring_sqe& sqe);
+StepResult FillReadInto(OperationContext& context, Slot& slot, io_uring_sqe& sqe);
 StepResult FillWrite(OperationContext& context, Slot& slot, io_uring_sqe& sqe);
 StepResult FillOpen(OperationContext& context, Slot& slot, io_uring_sqe& sqe);
 StepResult FillClose(OperationContext& context, Slot& slot, io_uring_sqe& sqe);
@@ -91,6 +100,7 @@ StepResult EndStatx(Slot& slot, int32_t result);
 // socket_operations.cc
 StepResult FillSend(OperationContext& context, Slot& slot, io_uring_sqe& sqe);
 StepResult FillRecv(OperationContext& context, Slot& slot, io_uring_sqe& sqe);
+StepResult FillRecvInto(OperationContext& context, Slot& slot, io_uring_sqe& sqe);
 StepResult FillAccept(OperationContext& context, Slot& slot, io_uring_sqe& sqe);
 StepResult FillConnect(OperationContext& context, Slot& slot, io_uring_sqe& sqe);
 StepResult FillSendTo(OperationContext& context, Slot& slot, io_uring_sqe& sqe);

@@ -38,6 +38,7 @@ bool WaitsForOutput(OperationKind kind) {
 bool MustNotWait(const Operation& operation) {
   if (const auto* op = std::get_if<operation::Send>(&operation)) return (op->flags & MSG_DONTWAIT) != 0;
   if (const auto* op = std::get_if<operation::Recv>(&operation)) return (op->flags & MSG_DONTWAIT) != 0;
+  if (const auto* op = std::get_if<operation::RecvInto>(&operation)) return (op->flags & MSG_DONTWAIT) != 0;
   if (const auto* op = std::get_if<operation::SendTo>(&operation)) return (op->flags & MSG_DONTWAIT) != 0;
   if (const auto* op = std::get_if<operation::RecvFrom>(&operation)) return (op->flags & MSG_DONTWAIT) != 0;
   if (const auto* op = std::get_if<operation::Splice>(&operation)) return (op->flags & SPLICE_F_NONBLOCK) != 0;
@@ -150,6 +151,8 @@ const std::array<Steps, kOperationKinds> kSteps = {{
     {FillShutdown, EndValue},
     {FillPollEntry, EndPollEntry},
     {FillSleep, EndSleep},
+    {FillReadInto, EndRead},
+    {FillRecvInto, EndRead},
 }};
 
 StepResult BeginUnusualStep(OperationContext& context, Slot& slot) {

@@ -16,6 +16,7 @@ bool IsSeekable(int fd) { return lseek(fd, 0, SEEK_CUR) != -1; }
 
 bool PositionOrder::Concerns(const Operation& operation) {
   if (const auto* read = std::get_if<operation::Read>(&operation)) return read->offset == kCurrentPosition;
+  if (const auto* read = std::get_if<operation::ReadInto>(&operation)) return read->offset == kCurrentPosition;
   if (const auto* write = std::get_if<operation::Write>(&operation)) return write->offset == kCurrentPosition;
   return std::holds_alternative<operation::Lseek>(operation);
 }
@@ -38,6 +39,7 @@ PositionOrder::File* PositionOrder::Find(const Slot& slot) {
 bool PositionOrder::MayGo(const File& file, const Slot& slot) {
   switch (slot.entry.kind()) {
     case OperationKind::kRead:
+    case OperationKind::kReadInto:
       return !file.reading && (!file.writing || !IsSeekable(file.fd));
     case OperationKind::kWrite:
       return !file.writing && (!file.reading || !IsSeekable(file.fd));
@@ -50,6 +52,7 @@ void PositionOrder::Hold(File& file, Slot& slot) {
   slot.progress.holds_position = true;
   switch (slot.entry.kind()) {
     case OperationKind::kRead:
+    case OperationKind::kReadInto:
       file.reading = true;
       return;
     case OperationKind::kWrite:
@@ -70,7 +73,8 @@ void PositionOrder::Hold(File& file, Slot& slot) {
 // A stream has no position to share: there only entries of a kind wait for each other.
 bool PositionOrder::IsBehindParked(const File& file, const Slot& slot) {
   if (file.parked.empty()) return false;
-  const auto same_kind = [&](const Slot* parked) { return parked->entry.kind() == slot.entry.kind(); };
+  const auto writes = [](const Slot& any) { return any.entry.kind() == OperationKind::kWrite; };
+  const auto same_kind = [&](const Slot* parked) { return writes(*parked) == writes(slot); };
   return IsSeekable(file.fd) || std::any_of(file.parked.begin(), file.parked.end(), same_kind);
 }
 
@@ -90,7 +94,7 @@ void PositionOrder::Release(Slot& slot, std::vector<Slot*>& ready) {
   slot.progress.holds_position = false;
   File* file = Find(slot);
   if (slot.entry.kind() != OperationKind::kWrite) file->reading = false;
-  if (slot.entry.kind() != OperationKind::kRead) file->writing = false;
+  if (slot.entry.kind() != OperationKind::kRead && slot.entry.kind() != OperationKind::kReadInto) file->writing = false;
   Advance(file, ready);
 }
 

@@ -57,7 +57,7 @@ class ResultBuffers {
       if (ResultBufferPool::ClassOf(kArenas[i].buffer_size) != size_class) continue;
       const auto number = static_cast<int16_t>(i);
       const absl::Span<char> memory = pool_->AddArena(kArenas[i].buffer_size, kArenas[i].count, number);
-      if (!memory.empty() && !kernel_.RegisterBuffer(static_cast<unsigned>(i), memory)) pool_->ForgetArena(number);
+      if (!memory.empty() && kernel_.RegisterBuffer(static_cast<unsigned>(i), memory) != 0) pool_->ForgetArena(number);
     }
   }
 

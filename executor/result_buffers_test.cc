@@ -27,9 +27,9 @@ class FakeRing final : public SubmissionRing {
 
   explicit FakeRing(bool willing) : willing_(willing) {}
 
-  bool RegisterBuffer(unsigned index, absl::Span<char> memory) override {
+  int RegisterBuffer(unsigned index, absl::Span<char> memory) override {
     registrations.push_back({index, memory});
-    return willing_;
+    return willing_ ? 0 : -ENOMEM;
   }
   int Enter(const EnterArguments& /*arguments*/) override { return 0; }
   bool Supports(unsigned /*opcode*/) const override { return false; }
@@ -81,7 +81,7 @@ TEST(ResultBuffersTest, RegistersEachSizeApart) {
   ASSERT_EQ(ring.registrations.size(), 2u);
   EXPECT_TRUE(LiesIn(large, ring.registrations[0].memory));
   EXPECT_TRUE(LiesIn(page, ring.registrations[1].memory));
-  EXPECT_LT(ring.registrations[1].index, SubmissionRing::kFixedBuffers);
+  EXPECT_LT(ring.registrations[1].index, SubmissionRing::kOwnBuffers);
   EXPECT_LE(ring.registrations[0].memory.size() + ring.registrations[1].memory.size(), size_t{8} << 20)
       << "pinned memory is dear";
 }

@@ -115,7 +115,7 @@ absl::Status RingExecutor::LockRing(LaneLock& lock, BoundRing& ring, Pid pid, bo
     Lane* lane = ring.lane.load(std::memory_order_acquire);
     lock.Lock(*lane);
     if (ring.lane.load(std::memory_order_acquire) == lane) {
-      if (!may_move || !ring.idle() || !ring.waiters.empty()) break;
+      if (!may_move || !ring.idle() || !ring.waiters.empty() || !ring.registrations.empty()) break;
       Lane* here = LaneOfThisProcessor();
       if (here == lane) break;
       // Nothing of the ring is on the old lane: the new one takes over with the release of this store.
@@ -276,6 +276,16 @@ absl::StatusOr<size_t> RingExecutor::CancelAll(BoundRing& ring, Pid pid, int fd)
   const size_t asked = lane.RequestCancelAll(ring, fd);
   lane.Drive();
   return asked;
+}
+
+absl::StatusOr<std::shared_ptr<RegisteredBufferPool>> RingExecutor::RegisterBuffers(BoundRing& ring, Pid pid, size_t count,
+                                                                                    size_t size) {
+  absl::StatusOr<std::shared_ptr<RegisteredBufferPool>> pool = RegisteredBufferPool::Create(count, size);
+  if (!pool.ok()) return pool;
+  LaneLock lock;
+  if (absl::Status alive = LockRing(lock, ring, pid, /*for_submit=*/false); !alive.ok()) return alive;
+  lock.lane()->Register(ring, *pool);
+  return pool;
 }
 
 absl::Status RingExecutor::Destroy(BoundRing& ring, Pid pid) {

@@ -33,6 +33,7 @@
 #include "agentos/executor/waiter.h"
 #include "agentos/ring/completion_entry.h"
 #include "agentos/ring/observer.h"
+#include "agentos/ring/registered_buffer_pool.h"
 #include "agentos/ring/ring_options.h"
 #include "agentos/ring/submission_entry.h"
 
@@ -77,6 +78,9 @@ class RingExecutor {
                                        size_t min, absl::Span<SyscallCompletionEntry> out, Deadline& deadline);
   absl::Status Cancel(BoundRing& ring, Pid pid, Seq seq);
   absl::StatusOr<size_t> CancelAll(BoundRing& ring, Pid pid, int fd = Lane::kEveryFd);
+
+  // Memory that belongs to the process and is registered if that can be had.
+  absl::StatusOr<std::shared_ptr<RegisteredBufferPool>> RegisterBuffers(BoundRing& ring, Pid pid, size_t count, size_t size);
 
   // Stops accepting, cancels, waits until the ring's own deadline and empties it. The ring is `pid`'s no longer, whatever it
   // answers. Give it back with ReleaseRing once nobody can find it any more.

@@ -81,6 +81,17 @@ StepResult FillRecv(OperationContext& context, Slot& slot, io_uring_sqe& sqe) {
   return FillReceive(context, slot, op.size, sqe);
 }
 
+StepResult FillRecvInto(OperationContext& /*context*/, Slot& slot, io_uring_sqe& sqe) {
+  auto& op = std::get<operation::RecvInto>(slot.entry.operation());
+  if (!slot.buffer) slot.buffer = std::move(op.buffer);
+  sqe.opcode = IORING_OP_RECV;
+  sqe.fd = op.fd;
+  sqe.addr = AddressOf(slot.buffer.data());
+  sqe.len = static_cast<uint32_t>(op.size);
+  sqe.msg_flags = static_cast<uint32_t>(op.flags);
+  return StepResult::kWaiting;
+}
+
 StepResult FillAccept(OperationContext& /*context*/, Slot& slot, io_uring_sqe& sqe) {
   slot.address_length = sizeof(slot.address);
   sqe.opcode = IORING_OP_ACCEPT;

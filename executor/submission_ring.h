@@ -22,6 +22,7 @@
 #include <linux/io_uring.h>
 
 #include <algorithm>
+#include <cerrno>
 #include <cstddef>
 #include <cstdint>
 #include <cstring>
@@ -91,9 +92,33 @@ class SubmissionRing {
 
   virtual bool Supports(unsigned opcode) const = 0;
 
-  // Registers memory as number `index` of the fixed buffers, up to kFixedBuffers. False when it cannot be had; it is not needed.
-  static constexpr unsigned kFixedBuffers = 4;
-  virtual bool RegisterBuffer(unsigned index, absl::Span<char> memory) = 0;
+  // Registers memory as number `index` of the fixed buffers, up to kFixedBuffers; empty memory takes a registration back. 0 or -errno,
+  // -EOPNOTSUPP where there is no such table; nobody needs it to succeed. The first kOwnBuffers are the lane's.
+  static constexpr unsigned kFixedBuffers = 1024;
+  static constexpr unsigned kOwnBuffers = 4;
+  virtual int RegisterBuffer(unsigned index, absl::Span<char> memory) = 0;
+
+  // The same for memory of others: a number of its own, or -errno; -ENOSPC when all are taken. Same synchronisation as NextSqe.
+  int AddBuffer(absl::Span<char> memory) {
+    size_t place = 0;
+    while (place < added_.size() && !added_[place].empty()) ++place;
+    if (place >= kFixedBuffers - kOwnBuffers) return -ENOSPC;
+    const int result = RegisterBuffer(static_cast<unsigned>(place) + kOwnBuffers, memory);
+    if (result < 0) return result;
+    if (place == added_.size()) added_.emplace_back();
+    added_[place] = memory;
+    return static_cast<int>(place + kOwnBuffers);
+  }
+  void RemoveBuffer(int index) {
+    RegisterBuffer(static_cast<unsigned>(index), {});
+    added_[static_cast<size_t>(index) - kOwnBuffers] = {};
+  }
+  // Whether this is memory that was added under this number, and not some other ring's of the same number.
+  bool HasRegistered(int index, const char* data) const {
+    const size_t place = static_cast<size_t>(index) - kOwnBuffers;
+    return place < added_.size() && data - added_[place].data() >= 0 &&
+           static_cast<size_t>(data - added_[place].data()) < added_[place].size();
+  }
 
   // The descriptors that are the ring's own: entries must not touch them.
   virtual std::vector<int> OwnFds() const = 0;
@@ -149,6 +174,7 @@ class SubmissionRing {
  private:
   bool nosignal_writes_ = false;
   bool has_direct_files_ = false;
+  std::vector<absl::Span<char>> added_;
   std::vector<int> free_direct_files_;
   // Runs ahead of *sq_tail until Publish.
   unsigned tail_ = 0;

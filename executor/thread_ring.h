@@ -30,6 +30,7 @@
 #include <pthread.h>
 
 #include <atomic>
+#include <cerrno>
 #include <condition_variable>
 #include <cstdint>
 #include <deque>
@@ -62,7 +63,7 @@ class ThreadRing : public SubmissionRing {
 
   int Enter(const EnterArguments& arguments) override;
   bool Supports(unsigned opcode) const override;
-  bool RegisterBuffer(unsigned /*index*/, absl::Span<char> /*memory*/) override { return false; }
+  int RegisterBuffer(unsigned /*index*/, absl::Span<char> /*memory*/) override { return -EOPNOTSUPP; }
   std::vector<int> OwnFds() const override;
   std::string Features() const override;
   bool CanWake() const override { return true; }

@@ -8,9 +8,12 @@
 #include <atomic>
 #include <condition_variable>
 #include <cstdint>
+#include <memory>
+#include <vector>
 
 #include "agentos/executor/position_order.h"
 #include "agentos/ring/completion_ring.h"
+#include "agentos/ring/registered_buffer_pool.h"
 
 namespace agentos {
 
@@ -87,6 +90,13 @@ class BoundRing : public SyscallCompletionRing {
   bool wants_start = false;
   RingWaiters waiters;
   PositionOrder positions;
+  // Memory of the process that is registered with the lane's submission ring, and its numbers there. As long as there is any, the ring
+  // stays on its lane.
+  struct Registration {
+    int number;
+    std::shared_ptr<RegisteredBufferPool> pool;
+  };
+  std::vector<Registration> registrations;
 };
 
 }  // namespace agentos

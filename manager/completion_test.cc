@@ -116,6 +116,8 @@ TEST_P(P3Completion, OneOfEveryKindInOneBatch) {
   entries.push_back(Entry::Shutdown(kPid, to_shut.first.get(), SHUT_RDWR, 27));
   entries.push_back(Entry::Poll(kPid, to.second.get(), POLLOUT, 28));
   entries.push_back(Entry::Sleep(kPid, absl::Milliseconds(1), 29));
+  entries.push_back(Entry::ReadInto(kPid, file.get(), ResultBufferPool::NewUnpooled(4), 4, 0, 30));
+  entries.push_back(Entry::RecvInto(kPid, to_shut.first.get(), ResultBufferPool::NewUnpooled(4), 4, 0, 31));
   const size_t count = entries.size();
   ASSERT_TRUE(manager->SubmitBatch(kPid, std::move(entries)).ok());
 

@@ -354,6 +354,13 @@ absl::StatusOr<size_t> IoUringManager::CancelFd(Pid pid, int fd) {
   return impl_->WithRing(pid, [&](BoundRing& ring) { return impl_->executor().CancelAll(ring, pid, fd); });
 }
 
+absl::StatusOr<std::shared_ptr<RegisteredBufferPool>> IoUringManager::RegisterBuffers(Pid pid, size_t count, size_t size) {
+  if (absl::Status status = impl_->guard().Check(); !status.ok()) return status;
+  absl::StatusOr<BoundRing*> ring = impl_->FindOrMake(pid);
+  if (!ring.ok()) return ring.status();
+  return impl_->executor().RegisterBuffers(**ring, pid, count, size);
+}
+
 absl::Status IoUringManager::DestroyRing(Pid pid) { return impl_->DestroyRing(pid); }
 
 bool IoUringManager::HasRing(Pid pid) const { return impl_->directory().Find(pid) != nullptr; }

@@ -43,6 +43,7 @@
 #include "agentos/manager/io_uring_stats.h"
 #include "agentos/ring/completion_entry.h"
 #include "agentos/ring/observer.h"
+#include "agentos/ring/registered_buffer_pool.h"
 #include "agentos/ring/ring_options.h"
 #include "agentos/ring/submission_entry.h"
 #include "agentos/ring/types.h"
@@ -119,6 +120,11 @@ class IoUringManager {
   // Cancel for those that work on one fd: how many were asked to stop. Closing an fd does not end what is under way on it, this does;
   // call it first. InvalidArgument when fd is negative.
   absl::StatusOr<size_t> CancelFd(Pid pid, int fd);
+
+  // Memory of the process that is registered with the kernel and lent buffer by buffer, for ReadInto, RecvInto, Write and Send. Where it
+  // cannot be registered the pool says why and its buffers do all the same. A process without a ring gets one. InvalidArgument names
+  // what is out of range. Pins `count` times `size` bytes (RLIMIT_MEMLOCK) until DestroyRing.
+  absl::StatusOr<std::shared_ptr<RegisteredBufferPool>> RegisterBuffers(Pid pid, size_t count, size_t size);
 
   // Stops accepting, cancels what is under way, waits until it has ended, and forgets the process. Fds of completions nobody
   // reaped are closed. DeadlineExceeded after RingOptions::destroy_timeout names what could not be stopped; the process is

@@ -94,6 +94,16 @@ class Bytes {
     return text;
   }
 
+  // The pool's buffer that the bytes lie in, to be filled anew; empty when they lie elsewhere. Leaves this empty.
+  PooledBuffer IntoBuffer() && {
+    PooledBuffer buffer = kind_ == Kind::kPooled ? std::move(pooled_.buffer) : PooledBuffer();
+    Clear();
+    return buffer;
+  }
+
+  // PooledBuffer::arena of the buffer they lie in, -1 without one.
+  int arena() const { return kind_ == Kind::kPooled ? pooled_.buffer.arena() : -1; }
+
   // As Clear; a buffer of `owner`'s pool goes back the short way. Only the pool's owner may call it.
   void ReturnTo(ResultBufferPool& owner) noexcept {
     if (kind_ == Kind::kPooled) pooled_.buffer.ReturnTo(owner);

@@ -239,6 +239,24 @@ absl::Status Check(const operation::Read& op) {
   return absl::OkStatus();
 }
 
+absl::Status CheckBuffer(OperationKind kind, const PooledBuffer& buffer, size_t size) {
+  if (!buffer) [[unlikely]]
+    return Refuse(kind, "buffer", "empty", "a buffer that was lent and not moved from");
+  if (size > buffer.capacity()) [[unlikely]]
+    return Refuse(kind, "size", size, absl::StrCat("at most ", buffer.capacity(), ", what the buffer holds"));
+  return absl::OkStatus();
+}
+
+absl::Status Check(const operation::ReadInto& op) {
+  if (!IsFd(op.fd)) [[unlikely]]
+    return RefuseFd(OperationKind::kReadInto, op.fd);
+  if (!IsTransfer(op.size)) [[unlikely]]
+    return RefuseSize(OperationKind::kReadInto, op.size);
+  if (!IsOffset(op.offset, op.size)) [[unlikely]]
+    return RefuseOffset(OperationKind::kReadInto, op.offset, op.size);
+  return CheckBuffer(OperationKind::kReadInto, op.buffer, op.size);
+}
+
 absl::Status Check(const operation::Write& op) {
   const size_t size = op.data.size();
   if (!IsFd(op.fd)) [[unlikely]]
@@ -269,6 +287,11 @@ absl::Status Check(const operation::Lseek& op) {
 absl::Status Check(const operation::Send& op) { return CheckSend(OperationKind::kSend, op.fd, op.data.size(), op.flags); }
 
 absl::Status Check(const operation::Recv& op) { return CheckRecv(OperationKind::kRecv, op.fd, op.size, op.flags); }
+
+absl::Status Check(const operation::RecvInto& op) {
+  absl::Status status = CheckRecv(OperationKind::kRecvInto, op.fd, op.size, op.flags);
+  return status.ok() ? CheckBuffer(OperationKind::kRecvInto, op.buffer, op.size) : status;
+}
 
 absl::Status Check(const operation::Accept& op) { return CheckFd(OperationKind::kAccept, op.fd); }
 
@@ -493,6 +516,10 @@ absl::Status ValidateEntry(Pid pid, const SyscallSubmissionEntry& entry) {
       return CheckAs<operation::Poll>(operation);
     case OperationKind::kSleep:
       return CheckAs<operation::Sleep>(operation);
+    case OperationKind::kReadInto:
+      return CheckAs<operation::ReadInto>(operation);
+    case OperationKind::kRecvInto:
+      return CheckAs<operation::RecvInto>(operation);
   }
   return RefuseEntry(pid, entry);
 }

@@ -102,6 +102,8 @@ std::vector<Entry> OneOfEach(Pid pid) {
   entries.push_back(Entry::Shutdown(pid, kFd, SHUT_RDWR, 0));
   entries.push_back(Entry::Poll(pid, kFd, POLLIN, 0));
   entries.push_back(Entry::Sleep(pid, absl::Seconds(1), 0));
+  entries.push_back(Entry::ReadInto(pid, kFd, ResultBufferPool::NewUnpooled(8), 8, 0, 0));
+  entries.push_back(Entry::RecvInto(pid, kFd, ResultBufferPool::NewUnpooled(8), 8, 0, 0));
   return entries;
 }
 

@@ -21,7 +21,7 @@ constexpr std::array<Traits, kOperationKinds> kTraits = {{
     {"IpcSend", true, false}, {"IpcRecv", true, false}, {"Statx", true, true},     {"Rename", true, true},
     {"Unlink", true, true},   {"Mkdir", true, true},    {"Fallocate", true, true}, {"Ftruncate", true, true},
     {"Splice", true, true},   {"Socket", false, true},  {"Shutdown", false, true}, {"Poll", true, true},
-    {"Sleep", true, true},
+    {"Sleep", true, true},    {"ReadInto", true, true}, {"RecvInto", true, true},
 }};
 
 const Traits& TraitsOf(OperationKind kind) { return kTraits[static_cast<size_t>(kind)]; }

@@ -17,6 +17,7 @@
 #include "absl/strings/string_view.h"
 #include "absl/time/time.h"
 #include "agentos/ring/bytes.h"
+#include "agentos/ring/result_buffer_pool.h"
 #include "agentos/ring/types.h"
 
 namespace agentos {
@@ -227,14 +228,31 @@ struct Sleep {
   absl::Duration duration;
 };
 
+// Read, into a buffer of the caller's, mostly a registered one (registered_buffer_pool.h); the result owns it.
+struct ReadInto {
+  int fd = -1;
+  PooledBuffer buffer;
+  size_t size = 0;
+  int64_t offset = kCurrentPosition;
+};
+
+// Recv, into a buffer of the caller's.
+struct RecvInto {
+  int fd = -1;
+  PooledBuffer buffer;
+  size_t size = 0;
+  int flags = 0;
+};
+
 }  // namespace operation
 
-using Operation = std::variant<operation::None, operation::Nop, operation::ReadFile, operation::WriteFile, operation::Open,
-                               operation::Close, operation::Read, operation::Write, operation::Fsync, operation::Lseek,
-                               operation::Send, operation::Recv, operation::Accept, operation::Connect, operation::SendTo,
-                               operation::RecvFrom, operation::IpcSend, operation::IpcRecv, operation::Statx, operation::Rename,
-                               operation::Unlink, operation::Mkdir, operation::Fallocate, operation::Ftruncate, operation::Splice,
-                               operation::Socket, operation::Shutdown, operation::Poll, operation::Sleep>;
+using Operation =
+    std::variant<operation::None, operation::Nop, operation::ReadFile, operation::WriteFile, operation::Open, operation::Close,
+                 operation::Read, operation::Write, operation::Fsync, operation::Lseek, operation::Send, operation::Recv,
+                 operation::Accept, operation::Connect, operation::SendTo, operation::RecvFrom, operation::IpcSend,
+                 operation::IpcRecv, operation::Statx, operation::Rename, operation::Unlink, operation::Mkdir,
+                 operation::Fallocate, operation::Ftruncate, operation::Splice, operation::Socket, operation::Shutdown,
+                 operation::Poll, operation::Sleep, operation::ReadInto, operation::RecvInto>;
 
 // An entry is as large as the largest of them.
 static_assert(sizeof(Operation) <= sizeof(operation::SendTo) + alignof(operation::SendTo));
@@ -270,9 +288,11 @@ enum class OperationKind : uint8_t {
   kShutdown,
   kPoll,
   kSleep,
+  kReadInto,
+  kRecvInto,
 };
 inline constexpr size_t kOperationKinds = std::variant_size_v<Operation>;
-static_assert(kOperationKinds == static_cast<size_t>(OperationKind::kSleep) + 1);
+static_assert(kOperationKinds == static_cast<size_t>(OperationKind::kRecvInto) + 1);
 
 inline OperationKind KindOf(const Operation& operation) { return static_cast<OperationKind>(operation.index()); }
 

@@ -63,6 +63,8 @@ std::vector<Expectation> EveryOperation() {
   add(operation::Shutdown{kFd, 0}, OperationKind::kShutdown, "Shutdown", kFd, false, true);
   add(operation::Poll{kFd, 1}, OperationKind::kPoll, "Poll", kFd, true, true);
   add(operation::Sleep{absl::Seconds(1)}, OperationKind::kSleep, "Sleep", -1, true, true);
+  add(operation::ReadInto{kFd, ResultBufferPool::NewUnpooled(1), 1, 0}, OperationKind::kReadInto, "ReadInto", kFd, true, true);
+  add(operation::RecvInto{kFd, ResultBufferPool::NewUnpooled(1), 1, 0}, OperationKind::kRecvInto, "RecvInto", kFd, true, true);
   return all;
 }
 

@@ -53,7 +53,7 @@ absl::Span<char> ResultBufferPool::AddArena(size_t buffer_size, size_t count, in
   void* memory = mmap(nullptr, bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
   if (memory == MAP_FAILED) return {};
   char* begin = static_cast<char*>(memory);
-  const auto size_class = static_cast<uint8_t>(ClassOf(buffer_size));
+  const auto size_class = static_cast<uint8_t>(ArenaClassOf(buffer_size));
   for (size_t i = count; i-- > 0;) {
     BufferBlock& block = blocks[i];
     block.data = begin + i * buffer_size;

@@ -15,6 +15,7 @@
 #ifndef AGENTOS_RING_RESULT_BUFFER_POOL_H_
 #define AGENTOS_RING_RESULT_BUFFER_POOL_H_
 
+#include <algorithm>
 #include <array>
 #include <atomic>
 #include <bit>
@@ -100,13 +101,17 @@ class ResultBufferPool {
   ResultBufferPool(const ResultBufferPool&) = delete;
   ResultBufferPool& operator=(const ResultBufferPool&) = delete;
 
-  // Adds `count` buffers of `buffer_size` (the size of a class, a page or more) that lie in one piece of memory, so that the
-  // piece can be registered with the kernel; PooledBuffer::arena() of each is `number`. Acquire hands them out first. The piece
-  // is the pool's and is returned; empty when the memory is not to be had.
+  // Adds `count` buffers of `buffer_size` that lie in one piece of memory, so that the piece can be registered with the kernel;
+  // PooledBuffer::arena() of each is `number`. Acquire hands them out first, for which their size must be that of a class, a page or
+  // more. The piece is the pool's and is returned; empty when the memory is not to be had.
   absl::Span<char> AddArena(size_t buffer_size, size_t count, int16_t number);
 
   // The arena could not be registered: its buffers are like all others from now on. Before the first Acquire of its size.
   void ForgetArena(int16_t number);
+  // Of a pool of one arena: what PooledBuffer::arena() of its buffers is from now on. Before the first Acquire.
+  void NumberArena(int16_t number) {
+    for (size_t i = 0; i < arenas_.front().count; ++i) arenas_.front().blocks[i].arena = number;
+  }
 
   // Which of the pool's sizes serves `size`; kClasses or more when none does.
   static constexpr unsigned kClasses = 7;
@@ -125,6 +130,13 @@ class ResultBufferPool {
     return AcquireAnew(size, size_class);
   }
 
+  // For a pool of one arena, with buffers of this size: empty when all are out.
+  PooledBuffer AcquireFromArena(size_t size) {
+    const unsigned size_class = ArenaClassOf(size);
+    if (free_[size_class].head == nullptr) CollectReturned();
+    return free_[size_class].head == nullptr ? PooledBuffer() : PooledBuffer(free_[size_class].Pop());
+  }
+
   // Takes back what was released meanwhile, so that the next Acquire hands out what is still warm in the cache. Once per batch:
   // Acquire by itself does it only when it has run out.
   void CollectReturned() {
@@ -140,6 +152,8 @@ class ResultBufferPool {
  private:
   friend class PooledBuffer;
   static constexpr unsigned kSmallestBits = 8;
+  // Where buffers of an arena are kept: those that no class serves, with the largest.
+  static constexpr unsigned ArenaClassOf(size_t size) { return std::min(ClassOf(size), kClasses - 1); }
   static constexpr size_t SizeOf(unsigned size_class) { return size_t{1} << (kSmallestBits + 2 * size_class); }
 
   struct FreeList {

@@ -143,6 +143,12 @@ class SyscallSubmissionEntry {
   static SyscallSubmissionEntry Sleep(Pid pid, absl::Duration duration, uint64_t user_data) {
     return {pid, operation::Sleep{duration}, user_data};
   }
+  static SyscallSubmissionEntry ReadInto(Pid pid, int fd, PooledBuffer buffer, size_t size, int64_t offset, uint64_t user_data) {
+    return {pid, operation::ReadInto{fd, std::move(buffer), size, offset}, user_data};
+  }
+  static SyscallSubmissionEntry RecvInto(Pid pid, int fd, PooledBuffer buffer, size_t size, int flags, uint64_t user_data) {
+    return {pid, operation::RecvInto{fd, std::move(buffer), size, flags}, user_data};
+  }
 
   // The modifiers, on an entry that is being made: Read(...).WithTimeout(absl::Seconds(1)).WithPriority(Priority::kUrgent).
 

@@ -71,6 +71,8 @@ std::vector<Entry> OneOfEach() {
   entries.push_back(Entry::Shutdown(kPid, 3, SHUT_WR, kUserData));
   entries.push_back(Entry::Poll(kPid, 3, 1, kUserData));
   entries.push_back(Entry::Sleep(kPid, absl::Seconds(5), kUserData));
+  entries.push_back(Entry::ReadInto(kPid, 3, ResultBufferPool::NewUnpooled(8), 8, 0, kUserData));
+  entries.push_back(Entry::RecvInto(kPid, 3, ResultBufferPool::NewUnpooled(8), 8, 0, kUserData));
   return entries;
 }
 
