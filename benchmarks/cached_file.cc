@@ -13,11 +13,11 @@
 
 namespace agentos::bench {
 
-CachedFile::CachedFile() : dir_(Place::kDisk), blocks_(Scaled(size_t{64} << 20, size_t{1} << 20) / kBlockSize) {
+CachedFile::CachedFile(Caching caching) : dir_(Place::kDisk), blocks_(Scaled(size_t{64} << 20, size_t{1} << 20) / kBlockSize) {
   const std::string path = dir_.path() + "/blocks";
   const std::string content(blocks_ * kBlockSize, 'x');
   WriteWholeFile(path, content.data(), content.size());
-  fd_ = open(path.c_str(), O_RDONLY | O_CLOEXEC);
+  fd_ = open(path.c_str(), O_RDONLY | O_CLOEXEC | (caching == Caching::kDirect ? O_DIRECT : 0));
   if (fd_ < 0) DieOfErrno(path);
   // Writeback during a measurement would be measured with it.
   if (fsync(fd_) != 0) DieOfErrno(path);

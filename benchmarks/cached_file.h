@@ -1,4 +1,4 @@
-// A 64 MiB file in the page cache, and the offsets at which it is read.
+// A 64 MiB file in the page cache, or read past it, and the offsets at which it is read.
 //
 // Thread rule: const methods from any thread.
 
@@ -17,9 +17,15 @@ namespace agentos::bench {
 
 inline constexpr size_t kBlockSize = 4096;
 
+enum class Caching {
+  kCached,
+  // O_DIRECT: every read is the device's.
+  kDirect,
+};
+
 class CachedFile {
  public:
-  CachedFile();
+  explicit CachedFile(Caching caching = Caching::kCached);
   CachedFile(const CachedFile&) = delete;
   CachedFile& operator=(const CachedFile&) = delete;
   ~CachedFile();
@@ -36,13 +42,16 @@ class CachedFile {
 // Makes the file when it is first asked for, so that a filtered run does not pay for it.
 class LazyCachedFile {
  public:
+  explicit LazyCachedFile(Caching caching = Caching::kCached) : caching_(caching) {}
+
   // From any thread.
   const CachedFile& Get() {
-    std::call_once(made_, [this] { file_ = std::make_unique<CachedFile>(); });
+    std::call_once(made_, [this] { file_ = std::make_unique<CachedFile>(caching_); });
     return *file_;
   }
 
  private:
+  const Caching caching_;
   std::once_flag made_;
   std::unique_ptr<CachedFile> file_;
 };

@@ -1,4 +1,4 @@
-// 4 KiB reads of a cached file at random offsets, `depth` at a time: one function per contender.
+// 4 KiB reads of a file at random offsets, `depth` at a time: one function per contender.
 //
 // Each runs until `state` has enough and skips it with the cause when a read fails or is short.
 //
@@ -22,12 +22,16 @@ struct FloorReadOptions {
   RingFlags flags = RingFlags::kDefault;
   bool registered_file = false;
   bool registered_buffers = false;
+  // A link timeout behind each read, which never passes.
+  bool timeouts = false;
 };
 
 void ReadByFloor(benchmark::State& state, const CachedFile& file, size_t depth, const FloorReadOptions& options);
 
 // SubmitBatch, then WaitCompletions.
 void ReadByBatch(benchmark::State& state, const CachedFile& file, size_t depth, IoUringManager& manager, Pid pid);
+// The same with a timeout on each read, which never passes.
+void ReadByBatchWithTimeouts(benchmark::State& state, const CachedFile& file, size_t depth, IoUringManager& manager, Pid pid);
 // SubmitAndWait.
 void ReadBySubmitAndWait(benchmark::State& state, const CachedFile& file, size_t depth, IoUringManager& manager, Pid pid);
 // Submit, then WaitCompletion; depth is 1.

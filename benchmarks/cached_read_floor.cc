@@ -1,5 +1,6 @@
 #include <sys/uio.h>
 
+#include <algorithm>
 #include <cstddef>
 #include <cstdint>
 #include <cstring>
@@ -37,6 +38,32 @@ void Run(benchmark::State& state, const CachedFile& file, size_t depth, FloorRin
   FinishReads(state, depth, bytes);
 }
 
+// Each read is two entries and two completions.
+void RunWithTimeouts(benchmark::State& state, const CachedFile& file, size_t depth, FloorRing& ring, BlockBuffers& buffers) {
+  constexpr uint64_t kTimeout = ~uint64_t{0};
+  BlockOffsets offsets(file, state.thread_index());
+  __kernel_timespec never = {.tv_sec = 60, .tv_nsec = 0};
+  int64_t bytes = 0;
+  for (auto _ : state) {
+    for (size_t i = 0; i < depth; ++i) {
+      io_uring_sqe* sqe = ring.NextSqe();
+      io_uring_prep_read(sqe, file.fd(), buffers[i], kBlockSize, offsets.Next());
+      sqe->flags |= IOSQE_IO_LINK;
+      sqe->user_data = i;
+      io_uring_sqe* timeout = ring.NextSqe();
+      io_uring_prep_link_timeout(timeout, &never, 0);
+      timeout->user_data = kTimeout;
+    }
+    size_t seen = 0;
+    while (seen < 2 * depth) {
+      seen += ring.SubmitAndConsume(2 * depth - seen, [&bytes](uint64_t user_data, int32_t result) {
+        if (user_data != kTimeout) bytes += result;
+      });
+    }
+  }
+  FinishReads(state, depth, bytes);
+}
+
 bool CheckRegistered(benchmark::State& state, int result) {
   if (result < 0) state.SkipWithError((std::string("io_uring_register: ") + std::strerror(-result)).c_str());
   return result >= 0;
@@ -51,14 +78,16 @@ void FinishReads(benchmark::State& state, size_t depth, int64_t bytes) {
 }
 
 void ReadByFloor(benchmark::State& state, const CachedFile& file, size_t depth, const FloorReadOptions& options) {
-  std::unique_ptr<FloorRing> ring = FloorRing::Create(state, 64, options.flags);
+  std::unique_ptr<FloorRing> ring = FloorRing::Create(state, std::max(64u, static_cast<unsigned>(2 * depth)), options.flags);
   if (ring == nullptr) return;
   BlockBuffers buffers(depth, kBlockSize);
   const int fd = file.fd();
   if (options.registered_file && !CheckRegistered(state, io_uring_register_files(ring->get(), &fd, 1))) return;
   const iovec all = {buffers.data(), buffers.size()};
   if (options.registered_buffers && !CheckRegistered(state, io_uring_register_buffers(ring->get(), &all, 1))) return;
-  if (options.registered_file && options.registered_buffers) {
+  if (options.timeouts) {
+    RunWithTimeouts(state, file, depth, *ring, buffers);
+  } else if (options.registered_file && options.registered_buffers) {
     Run<true, true>(state, file, depth, *ring, buffers);
   } else if (options.registered_file) {
     Run<true, false>(state, file, depth, *ring, buffers);

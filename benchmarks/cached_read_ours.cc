@@ -1,5 +1,6 @@
 #include <cstddef>
 #include <cstdint>
+#include <utility>
 #include <vector>
 
 #include "absl/status/statusor.h"
@@ -13,9 +14,13 @@
 namespace agentos::bench {
 namespace {
 
+struct AsItIs {
+  SyscallSubmissionEntry&& operator()(SyscallSubmissionEntry&& entry) const { return std::move(entry); }
+};
+
 // Runs `exchange` on one filled-in batch after the other. It answers how many completions it placed in `done`.
-template <typename Exchange>
-void Run(benchmark::State& state, const CachedFile& file, size_t depth, Pid pid, Exchange exchange) {
+template <typename Exchange, typename Modify = AsItIs>
+void Run(benchmark::State& state, const CachedFile& file, size_t depth, Pid pid, Exchange exchange, Modify modify = {}) {
   BlockOffsets offsets(file, state.thread_index());
   std::vector<SyscallSubmissionEntry> entries(depth);
   std::vector<Seq> seqs(depth);
@@ -23,7 +28,7 @@ void Run(benchmark::State& state, const CachedFile& file, size_t depth, Pid pid,
   int64_t bytes = 0;
   for (auto _ : state) {
     for (size_t i = 0; i < depth; ++i) {
-      entries[i] = SyscallSubmissionEntry::Read(pid, file.fd(), kBlockSize, static_cast<int64_t>(offsets.Next()), i);
+      entries[i] = modify(SyscallSubmissionEntry::Read(pid, file.fd(), kBlockSize, static_cast<int64_t>(offsets.Next()), i));
     }
     const absl::StatusOr<size_t> count = exchange(absl::MakeSpan(entries), absl::MakeSpan(seqs), absl::MakeSpan(done));
     if (!Check(state, count.status())) return;
@@ -32,15 +37,27 @@ void Run(benchmark::State& state, const CachedFile& file, size_t depth, Pid pid,
   FinishReads(state, depth, bytes);
 }
 
+struct BatchExchange {
+  IoUringManager& manager;
+  Pid pid;
+  size_t depth;
+
+  absl::StatusOr<size_t> operator()(absl::Span<SyscallSubmissionEntry> entries, absl::Span<Seq> seqs,
+                                    absl::Span<SyscallCompletionEntry> done) const {
+    if (absl::Status status = manager.SubmitBatch(pid, entries, seqs); !status.ok()) return status;
+    return manager.WaitCompletions(pid, depth, done, absl::Seconds(10));
+  }
+};
+
 }  // namespace
 
 void ReadByBatch(benchmark::State& state, const CachedFile& file, size_t depth, IoUringManager& manager, Pid pid) {
-  Run(state, file, depth, pid,
-      [&](absl::Span<SyscallSubmissionEntry> entries, absl::Span<Seq> seqs,
-          absl::Span<SyscallCompletionEntry> done) -> absl::StatusOr<size_t> {
-        if (absl::Status status = manager.SubmitBatch(pid, entries, seqs); !status.ok()) return status;
-        return manager.WaitCompletions(pid, depth, done, absl::Seconds(10));
-      });
+  Run(state, file, depth, pid, BatchExchange{manager, pid, depth});
+}
+
+void ReadByBatchWithTimeouts(benchmark::State& state, const CachedFile& file, size_t depth, IoUringManager& manager, Pid pid) {
+  Run(state, file, depth, pid, BatchExchange{manager, pid, depth},
+      [](SyscallSubmissionEntry&& entry) { return std::move(entry).WithTimeout(absl::Minutes(1)); });
 }
 
 void ReadBySubmitAndWait(benchmark::State& state, const CachedFile& file, size_t depth, IoUringManager& manager, Pid pid) {

@@ -13,13 +13,15 @@ PROGRAMS = {
     "cached_read_benchmark": ["cached_read_32/", "cached_read_1/"],
     "whole_file_read_benchmark": ["whole_file_read_"],
     "file_create_benchmark": ["file_create_"],
+    "o_direct_benchmark": ["o_direct_read_"],
+    "timeout_benchmark": ["read_with_timeout_32/", "read_without_timeout_32/"],
     "two_threads_benchmark": ["cached_read_32_threads_"],
     "many_pids_benchmark": ["reads_of_"],
     "idle_rings_benchmark": ["idle_rings/"],
 }
 
 # Works whose contenders, a pool aside, use no thread but the caller's.
-SINGLE_THREADED = ["nop_", "cached_read_32/", "cached_read_1/", "reads_of_"]
+SINGLE_THREADED = ["nop_", "cached_read_32/", "cached_read_1/", "read_with_timeout_32/", "read_without_timeout_32/", "reads_of_"]
 
 THREADINGS = ["any_thread", "one_thread"]
 
@@ -83,6 +85,15 @@ def all_rows():
     yield from _rows_of_work("cached 4 KiB read, batch 32", "cached_read_32", 1.12, ["pread"] + pools, with_combined)
     yield from _against_peer("... over a 4-thread pool", "cached_read_32", "pool4", 0.5)
     yield from _rows_of_work("one cached 4 KiB read", "cached_read_1", 1.3, ["pread", "pool4"], with_combined)
+
+    with_timeout, without_timeout = "read_with_timeout_32", "read_without_timeout_32"
+    for variant, limit in [(f"ours:{threading}", 1.15) for threading in THREADINGS] + [("floor:defer_taskrun", None)]:
+        label = f"a timeout on each of 32 reads over none [{variant}]"
+        yield Row(label, f"{without_timeout}/{variant}", f"{with_timeout}/{variant}", limit)
+    yield from _rows_of_work("... over a link timeout for each", with_timeout, 1.0, [], THREADINGS)
+
+    for depth in [32, 128]:
+        yield from _rows_of_work(f"O_DIRECT 4 KiB read, {depth} at a time", f"o_direct_read_{depth}", 1.1, ["pread", "pool4"], THREADINGS)
 
     plain = ["plain", "plain_fstat"]
     yield from _rows_of_work("whole small files, disk", "whole_file_read_disk", 1.1, plain + pools, THREADINGS)
