@@ -9,7 +9,9 @@
 
 #include <algorithm>
 #include <cerrno>
+#include <cstdint>
 #include <cstring>
+#include <random>
 #include <string>
 #include <thread>
 #include <utility>
@@ -47,8 +49,8 @@ class SocketOperationsTest : public ManagerTest {
   }
 
   // Short enough for sun_path, which the tests' own directory need not be.
-  std::string UnixPath() const { return absl::StrCat("/tmp/agentos_socket_", getpid()); }
-  std::string AbstractName() const { return absl::StrCat("@agentos_socket_", getpid()); }
+  std::string UnixPath() const { return absl::StrCat("/tmp/agentos_socket_", number_); }
+  std::string AbstractName() const { return absl::StrCat("@agentos_socket_", number_); }
 
   void TearDown() override {
     unlink(UnixPath().c_str());
@@ -86,6 +88,10 @@ class SocketOperationsTest : public ManagerTest {
     ASSERT_EQ(shutdown(client.get(), SHUT_WR), 0);
     EXPECT_TRUE(Succeeded(Wait(end), 0));
   }
+
+ private:
+  // Not the process id: two sandboxes that run this at once may give the same one.
+  const uint32_t number_ = std::random_device()();
 };
 
 TEST_P(SocketOperationsTest, P14EchoesOverTcp) {
