@@ -9,6 +9,7 @@
 #include <cerrno>
 #include <utility>
 
+#include "agentos/executor/confined_open.h"
 #include "agentos/executor/operation_steps.h"
 
 // Linux 6.18; the headers of older distributions do not name it.
@@ -32,6 +33,22 @@ void AvoidSigpipe(int fd, io_uring_sqe& sqe) {
   } else if (S_ISFIFO(status.st_mode)) {
     sqe.flags |= IOSQE_ASYNC;
   }
+}
+
+StepResult FillOpenBeneath(OperationContext& context, Slot& slot, io_uring_sqe& sqe) {
+  if (const int error = WhyNotConfined()) return Fail(slot, error);
+  const auto& op = As<operation::Open>(slot);
+  slot.how = ConfinedHow(op.flags | O_CLOEXEC, op.mode);
+  sqe.opcode = IORING_OP_OPENAT2;
+  sqe.fd = *op.beneath_fd;
+  sqe.addr = AddressOf(op.path.c_str());
+  sqe.len = sizeof(slot.how);
+  sqe.off = AddressOf(&slot.how);
+  const bool slow = slot.progress.phase == kPhaseSlowOpen;
+  if (slow) sqe.flags |= IOSQE_ASYNC;
+  if (context.kernel.Supports(IORING_OP_OPENAT2)) return StepResult::kWaiting;
+  // Of the workers none may be lost to a wait that nothing ends.
+  return slow ? Fail(slot, ENOSYS) : StepResult::kGeneral;
 }
 
 }  // namespace
@@ -85,8 +102,9 @@ StepResult FillWrite(OperationContext& context, Slot& slot, io_uring_sqe& sqe) {
 
 StepResult EndWrite(Slot& slot, int32_t result) { return Continue(slot, result, As<operation::Write>(slot).data.size()); }
 
-StepResult FillOpen(OperationContext& /*context*/, Slot& slot, io_uring_sqe& sqe) {
+StepResult FillOpen(OperationContext& context, Slot& slot, io_uring_sqe& sqe) {
   const auto& op = As<operation::Open>(slot);
+  if (op.beneath_fd.has_value()) return FillOpenBeneath(context, slot, sqe);
   sqe.opcode = IORING_OP_OPENAT;
   sqe.fd = AT_FDCWD;
   sqe.addr = AddressOf(op.path.c_str());
@@ -94,6 +112,15 @@ StepResult FillOpen(OperationContext& /*context*/, Slot& slot, io_uring_sqe& sqe
   sqe.open_flags = static_cast<uint32_t>(op.flags | O_CLOEXEC);
   if (slot.progress.phase == kPhaseSlowOpen) sqe.flags |= IOSQE_ASYNC;
   return StepResult::kWaiting;
+}
+
+StepResult EndOpen(Slot& slot, int32_t result) {
+  // A rename came between, and the kernel cannot say where the path would have led.
+  if (result == -EAGAIN && As<operation::Open>(slot).beneath_fd.has_value() && slot.progress.retries < kMostConfinedTries) {
+    ++slot.progress.retries;
+    return StepResult::kAgain;
+  }
+  return EndValue(slot, result);
 }
 
 StepResult FillClose(OperationContext& /*context*/, Slot& slot, io_uring_sqe& sqe) {
@@ -164,8 +191,8 @@ bool OpenMayWait(const operation::Open& op) {
   if ((op.flags & kNoQuestion) != 0 || (op.flags & (O_CREAT | O_EXCL)) == (O_CREAT | O_EXCL)) return false;
   open_how how = {};
   how.flags = static_cast<uint64_t>(O_PATH | O_CLOEXEC | (op.flags & O_NOFOLLOW));
-  how.resolve = RESOLVE_CACHED;
-  const auto fd = static_cast<int>(syscall(SYS_openat2, AT_FDCWD, op.path.c_str(), &how, sizeof(how)));
+  how.resolve = RESOLVE_CACHED | (op.beneath_fd.has_value() ? RESOLVE_BENEATH | RESOLVE_NO_MAGICLINKS : 0);
+  const auto fd = static_cast<int>(syscall(SYS_openat2, op.beneath_fd.value_or(AT_FDCWD), op.path.c_str(), &how, sizeof(how)));
   // EAGAIN: not in memory. Others are errors that the open itself will meet, unless it is the question that is not possible.
   if (fd < 0) return errno == ENOSYS || errno == EPERM || errno == EINVAL || errno == EMFILE || errno == ENFILE;
   struct stat status;

@@ -6,6 +6,8 @@
 #include <cerrno>
 #include <cstdio>
 
+#include "agentos/executor/confined_open.h"
+
 namespace agentos {
 namespace {
 
@@ -32,6 +34,7 @@ int OpenLeased(const FilePath& file, int flags) {
 }  // namespace
 
 int OpenRetrying(const FilePath& file, int flags, mode_t mode) {
+  if (file.beneath) return OpenBeneath(file.directory_fd, file.path, flags, mode);
   for (;;) {
     const int fd = openat(file.directory_fd, file.path, flags, mode);
     if (fd >= 0) return fd;

@@ -18,9 +18,11 @@ struct FilePath {
   const char* path = nullptr;
   // What a relative path is relative to.
   int directory_fd = AT_FDCWD;
+  // Whether the path must not lead out of that directory (confined_open.h).
+  bool beneath = false;
 };
 
-// openat(2).
+// openat(2), or the same confined.
 int OpenRetrying(const FilePath& file, int flags, mode_t mode = 0);
 
 // The same with O_CLOEXEC, O_NONBLOCK and O_NOCTTY, 0644 for a file that it makes. A regular file on which another process holds a

@@ -1,5 +1,6 @@
 #include "agentos/executor/lane.h"
 
+#include <fcntl.h>
 #include <sys/eventfd.h>
 #include <unistd.h>
 
@@ -35,18 +36,25 @@ constexpr uint32_t kBytesMoved =
 constexpr uint32_t kMakesFd = MaskOf({OperationKind::kOpen, OperationKind::kAccept, OperationKind::kSocket});
 static_assert(kOperationKinds <= 32);
 
+template <typename Op>
+FilePath PathOf(const Op& op) {
+  return {.path = op.path.c_str(), .directory_fd = op.beneath_fd.value_or(AT_FDCWD), .beneath = op.beneath_fd.has_value()};
+}
+
 void RunFileJob(FileWorkers::Job* base) {
   auto* job = static_cast<FileJob*>(base);
-  if (job->slot->entry.kind() == OperationKind::kOpen) return job->lane->SubmitFromWorker(job);
+  if (IsSlowOpen(*job->slot)) return job->lane->SubmitFromWorker(job);
   const int64_t begin = MonotonicNanos();
   const Operation& operation = job->slot->entry.operation();
   if (const auto* write = std::get_if<operation::WriteFile>(&operation)) {
-    job->result = WriteWholeFile({.path = write->path.c_str()}, write->data.view(), write->options);
+    job->result = WriteWholeFile(PathOf(*write), write->data.view(), write->options);
+  } else if (const auto* open = std::get_if<operation::Open>(&operation)) {
+    job->result = OpenFile(PathOf(*open), open->flags, open->mode);
   } else if (const auto* truncate = std::get_if<operation::Ftruncate>(&operation)) {
     job->result = TruncateFile(truncate->fd, truncate->size);
   } else {
     const auto& read = std::get<operation::ReadFile>(operation);
-    job->result = ReadWholeFile({.path = read.path.c_str()}, job->max_file_size, std::move(job->first_buffer));
+    job->result = ReadWholeFile(PathOf(read), job->max_file_size, std::move(job->first_buffer));
   }
   job->duration_ns = MonotonicNanos() - begin;
   job->lane->PostFromWorker(job);
@@ -226,6 +234,8 @@ void Lane::Begin(Slot& slot) {
       return BeginOpen(slot);
     case OperationKind::kReadFile:
       ++reads_under_way_;
+      // The kernel's chain cannot be tried again when a rename came between.
+      if (std::get<operation::ReadFile>(slot.entry.operation()).beneath_fd.has_value()) return BeginJob(slot);
       if (router_.UseWorker(reads_under_way_, options_.workers->queued() + new_jobs_)) return BeginJob(slot);
       slot.begun_in = drive_;
       if (kernel_->has_direct_files()) return BeginKernelStep(slot);

@@ -82,6 +82,7 @@ StepResult FillWrite(OperationContext& context, Slot& slot, io_uring_sqe& sqe);
 StepResult FillOpen(OperationContext& context, Slot& slot, io_uring_sqe& sqe);
 StepResult FillClose(OperationContext& context, Slot& slot, io_uring_sqe& sqe);
 StepResult FillFsync(OperationContext& context, Slot& slot, io_uring_sqe& sqe);
+StepResult EndOpen(Slot& slot, int32_t result);
 StepResult EndWrite(Slot& slot, int32_t result);
 StepResult EndClose(Slot& slot, int32_t result);
 StepResult FillFallocate(OperationContext& context, Slot& slot, io_uring_sqe& sqe);

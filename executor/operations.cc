@@ -126,7 +126,7 @@ const std::array<Steps, kOperationKinds> kSteps = {{
     {FillNop, EndValue},
     {},
     {},
-    {FillOpen, EndValue},
+    {FillOpen, EndOpen},
     {FillClose, EndClose},
     {FillRead, EndRead},
     {FillWrite, EndWrite},
@@ -164,8 +164,11 @@ StepResult BeginUnusualStep(OperationContext& context, Slot& slot) {
   switch (slot.progress.phase) {
     case kPhaseWholeSend:
       return FillSend(context, slot, *sqe);
-    case kPhaseSlowOpen:
-      return FillOpen(context, slot, *sqe);
+    case kPhaseSlowOpen: {
+      const StepResult filled = FillOpen(context, slot, *sqe);
+      if (filled != StepResult::kWaiting) CallOff(slot, *sqe);
+      return filled;
+    }
     case kPhasePause:
       FillPause(slot, *sqe);
       return StepResult::kWaiting;

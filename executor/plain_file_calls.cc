@@ -200,6 +200,12 @@ FileCallResult WriteWholeFile(const FilePath& file, absl::string_view data, cons
   return result;
 }
 
+FileCallResult OpenFile(const FilePath& file, int flags, mode_t mode) {
+  const int fd = OpenRetrying(file, flags | O_CLOEXEC, mode);
+  if (fd < 0) return {.error_number = -fd};
+  return {.value = fd};
+}
+
 FileCallResult TruncateFile(int fd, int64_t size) {
   int outcome;
   do {

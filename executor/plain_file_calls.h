@@ -49,6 +49,9 @@ FileCallResult ReadWholeFile(const FilePath& file, size_t max_size, PooledBuffer
 // that went before it, as far as the kernel says; an atomic one has not touched it, and `value` is 0.
 FileCallResult WriteWholeFile(const FilePath& file, absl::string_view data, const operation::WriteFile::Options& options = {});
 
+// openat(2), close-on-exec added, for a confined open that the kernel's ring cannot; value = the fd.
+FileCallResult OpenFile(const FilePath& file, int flags, mode_t mode);
+
 // ftruncate(2), for kernels whose io_uring cannot.
 FileCallResult TruncateFile(int fd, int64_t size);
 

@@ -1,15 +1,11 @@
 // Which executor runs, who may force it, and what happens where io_uring is not to be had (P15).
 
-#include <linux/filter.h>
-#include <linux/seccomp.h>
 #include <stdlib.h>
-#include <sys/prctl.h>
 #include <sys/socket.h>
 #include <sys/syscall.h>
 
 #include <cerrno>
 #include <cstddef>
-#include <cstring>
 #include <initializer_list>
 #include <memory>
 #include <string>
@@ -25,21 +21,6 @@ namespace agentos {
 namespace {
 
 constexpr char kVariable[] = "AGENTOS_URING_EXECUTOR";
-
-// From here on this process's `system_call` fails with `error_number`; "" or why that cannot be had.
-std::string Forbid(unsigned system_call, int error_number) {
-  sock_filter filter[] = {
-      BPF_STMT(BPF_LD | BPF_W | BPF_ABS, offsetof(seccomp_data, nr)),
-      BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, system_call, 0, 1),
-      BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ERRNO | static_cast<unsigned>(error_number)),
-      BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ALLOW),
-  };
-  const sock_fprog program = {.len = sizeof(filter) / sizeof(filter[0]), .filter = filter};
-  if (prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) != 0 || prctl(PR_SET_SECCOMP, SECCOMP_MODE_FILTER, &program) != 0) {
-    return absl::StrCat("seccomp: ", std::strerror(errno));
-  }
-  return "";
-}
 
 // What a manager's making answers where io_uring_setup fails with `error_number`.
 std::string CreateWithout(unsigned system_call, int error_number, ExecutorKind kind, Threading threading) {

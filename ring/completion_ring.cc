@@ -15,7 +15,9 @@ namespace {
 std::string ContextOf(const Operation& operation) {
   return std::visit(
       [](const auto& op) -> std::string {
-        if constexpr (requires { op.path; }) {
+        if constexpr (requires { op.beneath_fd; }) {
+          return op.beneath_fd.has_value() ? absl::StrCat(op.path, " beneath fd ", *op.beneath_fd) : op.path;
+        } else if constexpr (requires { op.path; }) {
           return op.path;
         } else if constexpr (requires { op.from; }) {
           return absl::StrCat(op.from, " to ", op.to);

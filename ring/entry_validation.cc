@@ -14,6 +14,7 @@
 #include <cstdio>
 #include <cstring>
 #include <limits>
+#include <optional>
 #include <string>
 #include <variant>
 
@@ -107,6 +108,13 @@ AGENTOS_COLD absl::Status RefusePath(OperationKind kind, const std::string& path
                 "free of NUL bytes");
 }
 
+AGENTOS_COLD absl::Status RefuseBeneath(OperationKind kind, int directory_fd, const std::string& path) {
+  if (directory_fd < 0) return Refuse(kind, "beneath_fd", directory_fd, "the descriptor of a directory, from 0 upward");
+  constexpr size_t kMostQuoted = 64;
+  return Refuse(kind, "path", absl::StrCat("\"", absl::CHexEscape(path.substr(0, kMostQuoted)), "\", absolute"),
+                "relative to the directory that it has to stay beneath, without the leading '/'");
+}
+
 AGENTOS_COLD absl::Status RefuseSize(OperationKind kind, size_t size) {
   return Refuse(kind, "size", size, absl::StrCat("from 1 to ", kMaxTransferSize));
 }
@@ -164,6 +172,11 @@ bool IsPath(const std::string& path) {
   return path.size() - 1 < PATH_MAX - 1 && std::memchr(path.data(), '\0', path.size()) == nullptr;
 }
 
+// Precondition: IsPath(path).
+bool IsConfined(std::optional<int> beneath_fd, const std::string& path) {
+  return !beneath_fd.has_value() || (*beneath_fd >= 0 && path[0] != '/');
+}
+
 absl::Status CheckFd(OperationKind kind, int fd) {
   if (!IsFd(fd)) [[unlikely]]
     return RefuseFd(kind, fd);
@@ -202,12 +215,16 @@ absl::Status Check(const operation::Nop&) { return absl::OkStatus(); }
 absl::Status Check(const operation::ReadFile& op) {
   if (!IsPath(op.path)) [[unlikely]]
     return RefusePath(OperationKind::kReadFile, op.path);
+  if (!IsConfined(op.beneath_fd, op.path)) [[unlikely]]
+    return RefuseBeneath(OperationKind::kReadFile, *op.beneath_fd, op.path);
   return absl::OkStatus();
 }
 
 absl::Status Check(const operation::WriteFile& op) {
   if (!IsPath(op.path)) [[unlikely]]
     return RefusePath(OperationKind::kWriteFile, op.path);
+  if (!IsConfined(op.beneath_fd, op.path)) [[unlikely]]
+    return RefuseBeneath(OperationKind::kWriteFile, *op.beneath_fd, op.path);
   if (op.data.size() > kMaxFileDataSize) [[unlikely]] {
     return RefuseData(OperationKind::kWriteFile, op.data.size(), kMaxFileDataSize);
   }
@@ -217,6 +234,8 @@ absl::Status Check(const operation::WriteFile& op) {
 absl::Status Check(const operation::Open& op) {
   if (!IsPath(op.path)) [[unlikely]]
     return RefusePath(OperationKind::kOpen, op.path);
+  if (!IsConfined(op.beneath_fd, op.path)) [[unlikely]]
+    return RefuseBeneath(OperationKind::kOpen, *op.beneath_fd, op.path);
   if ((op.flags & ~kOpenFlags) != 0) [[unlikely]] {
     return RefuseFlags(OperationKind::kOpen, op.flags, kOpenFlags, kOpenFlagNames);
   }

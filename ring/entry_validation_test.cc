@@ -344,6 +344,43 @@ TEST(EntryValidation, KnowsTheFiveWaysToSeek) {
   }
 }
 
+TEST(EntryValidation, ConfinesToADirectoryByARelativePath) {
+  const auto every_kind = [](int fd, const std::string& path) {
+    std::vector<Entry> entries;
+    entries.push_back(Entry::OpenBeneath(kPid, fd, path, O_RDONLY, 0, 0));
+    entries.push_back(Entry::ReadFileBeneath(kPid, fd, path, 0));
+    entries.push_back(Entry::WriteFileBeneath(kPid, fd, path, "x", 0));
+    return entries;
+  };
+  // What leaves the directory is the kernel's to say.
+  for (const char* path : {"file", "a/b", "..", "./x", "a//b"}) {
+    for (const Entry& entry : every_kind(kFd, path)) EXPECT_EQ(ValidateEntry(kPid, entry), absl::OkStatus()) << path;
+  }
+  for (Entry& entry : every_kind(0, "file")) EXPECT_EQ(ValidateEntry(kPid, entry), absl::OkStatus());
+  for (Entry& entry : every_kind(kFd, "/etc/passwd")) {
+    const std::string name(OperationName(entry.kind()));
+    ExpectRefused(Table<Bad>(Bad{std::move(entry), absl::StrCat(name, ".path is \"/etc/passwd\", absolute: "), "relative"}));
+  }
+  for (Entry& entry : every_kind(kFd, "/" + std::string(4000, 'x'))) {
+    const std::string name(OperationName(entry.kind()));
+    ExpectRefused(Table<Bad>(Bad{std::move(entry), absl::StrCat(name, ".path is \"/xxx"), "without the leading '/'"}));
+  }
+  for (int fd : {-1, -100, std::numeric_limits<int>::min()}) {
+    for (Entry& entry : every_kind(fd, "file")) {
+      const std::string name(OperationName(entry.kind()));
+      ExpectRefused(Table<Bad>(Bad{std::move(entry), absl::StrCat(name, ".beneath_fd is ", fd, ": "), "from 0 upward"}));
+    }
+  }
+  for (Entry& entry : every_kind(kFd, "")) {
+    const std::string name(OperationName(entry.kind()));
+    ExpectRefused(Table<Bad>(Bad{std::move(entry), absl::StrCat(name, ".path is empty: "), "the name of a file"}));
+  }
+  for (Entry& entry : every_kind(kFd, std::string("a\0b", 3))) {
+    const std::string name(OperationName(entry.kind()));
+    ExpectRefused(Table<Bad>(Bad{std::move(entry), absl::StrCat(name, ".path is \"a\" and a NUL byte"), "free of NUL bytes"}));
+  }
+}
+
 TEST(EntryValidation, KnowsTheFlagsOfOpen) {
   // Without the two bits of the access mode, of which one alone is a mode and both are not.
   const int known = O_WRONLY | O_RDWR | O_CREAT | O_EXCL | O_NOCTTY | O_TRUNC | O_APPEND | O_NONBLOCK | O_SYNC | O_ASYNC |

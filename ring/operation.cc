@@ -48,8 +48,19 @@ int FdOf(const Operation& operation) {
 }
 
 bool WorksOn(const Operation& operation, int fd) {
-  const auto* splice = std::get_if<operation::Splice>(&operation);
-  return FdOf(operation) == fd || (splice != nullptr && splice->to_fd == fd);
+  return std::visit(
+      [fd](const auto& op) {
+        if constexpr (requires { op.beneath_fd; }) {
+          return op.beneath_fd == fd;
+        } else if constexpr (requires { op.to_fd; }) {
+          return op.from_fd == fd || op.to_fd == fd;
+        } else if constexpr (requires { op.fd; }) {
+          return op.fd == fd;
+        } else {
+          return false;
+        }
+      },
+      operation);
 }
 
 }  // namespace agentos

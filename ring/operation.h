@@ -11,6 +11,7 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <optional>
 #include <string>
 #include <variant>
 
@@ -30,9 +31,17 @@ struct None {};
 // Completes with 0. Measures what an entry costs by itself.
 struct Nop {};
 
+// Open, ReadFile and WriteFile can be confined. `beneath_fd` is then the descriptor of a directory (O_PATH will do) that `path` is
+// relative to and cannot leave: not by "..", not by symbolic links, which may lead anywhere within it, nor by /proc's magic links,
+// nor because somebody renames directories meanwhile. A path that would leave is EXDEV, a magic link ELOOP. A path that is absolute is
+// refused by Submit. It takes openat2(2): where the kernel lacks it, or a seccomp profile forbids it, the operation is ENOSYS and
+// never tried in a weaker way. The descriptor must stay open until the entry has completed. A file that was found beneath stays open
+// when somebody moves its directory out afterwards.
+
 // The whole content of the file at `path`; value() = bytes.
 struct ReadFile {
   std::string path;
+  std::optional<int> beneath_fd = {};
 };
 
 // How careful a WriteFile is.
@@ -56,6 +65,7 @@ struct WriteFile {
   std::string path;
   Bytes data;
   Options options = {};
+  std::optional<int> beneath_fd = {};
 };
 
 // open(2), close-on-exec added; value() = fd. One that waits for somebody (a FIFO's other end) waits without holding up others.
@@ -63,6 +73,7 @@ struct Open {
   std::string path;
   int flags = 0;
   mode_t mode = 0;
+  std::optional<int> beneath_fd = {};
 };
 
 // close(2).
@@ -309,7 +320,7 @@ bool IsBatchable(const Operation& operation);
 // The fd it works on, -1 where it has none; of a Splice the one it takes from.
 int FdOf(const Operation& operation);
 
-// Whether it works on this fd, as a Splice does on two.
+// Whether it works on this fd, as a Splice does on two, and what is confined on its directory.
 bool WorksOn(const Operation& operation, int fd);
 
 }  // namespace agentos

@@ -100,6 +100,15 @@ TEST(Operation, WorksOnTheFdThatItNamesAndASpliceOnBoth) {
   }
 }
 
+TEST(Operation, WorksOnTheDirectoryThatConfinesIt) {
+  for (const Operation& operation : {Operation(operation::Open{"path", 0, 0, 5}), Operation(operation::ReadFile{"path", 5})}) {
+    EXPECT_TRUE(WorksOn(operation, 5));
+    EXPECT_FALSE(WorksOn(operation, 6));
+    // It waits for no readiness of a directory.
+    EXPECT_EQ(FdOf(operation), -1);
+  }
+}
+
 TEST(Operation, HasNoFdUntilItIsGivenOne) {
   EXPECT_EQ(FdOf(operation::Read{}), -1);
   EXPECT_EQ(FdOf(operation::Close{}), -1);

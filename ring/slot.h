@@ -16,6 +16,7 @@
 #ifndef AGENTOS_RING_SLOT_H_
 #define AGENTOS_RING_SLOT_H_
 
+#include <linux/openat2.h>
 #include <sys/socket.h>
 #include <sys/uio.h>
 
@@ -89,7 +90,11 @@ struct alignas(64) Slot {
   // Structures the kernel reads or writes. Must stay valid until completion.
   msghdr message;
   iovec vector;
-  sockaddr_storage address;
+  union {
+    sockaddr_storage address;
+    // Of an Open that is confined.
+    open_how how;
+  };
   socklen_t address_length;
   // Seconds and nanoseconds: of a pause between two tries, or the time at which a Sleep is over.
   std::array<int64_t, 2> pause;

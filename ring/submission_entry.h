@@ -76,6 +76,21 @@ class SyscallSubmissionEntry {
   static SyscallSubmissionEntry Open(Pid pid, std::string path, int flags, mode_t mode, uint64_t user_data) {
     return {pid, operation::Open{std::move(path), flags, mode}, user_data};
   }
+  // Beneath a directory, which the path is relative to and cannot leave (operation.h).
+  static SyscallSubmissionEntry ReadFileBeneath(Pid pid, int directory_fd, std::string path, uint64_t user_data) {
+    return {pid, operation::ReadFile{std::move(path), directory_fd}, user_data};
+  }
+  static SyscallSubmissionEntry WriteFileBeneath(Pid pid, int directory_fd, std::string path, Bytes data,
+                                                 operation::WriteFile::Options options, uint64_t user_data) {
+    return {pid, operation::WriteFile{std::move(path), std::move(data), options, directory_fd}, user_data};
+  }
+  static SyscallSubmissionEntry WriteFileBeneath(Pid pid, int directory_fd, std::string path, Bytes data, uint64_t user_data) {
+    return WriteFileBeneath(pid, directory_fd, std::move(path), std::move(data), {}, user_data);
+  }
+  static SyscallSubmissionEntry OpenBeneath(Pid pid, int directory_fd, std::string path, int flags, mode_t mode,
+                                            uint64_t user_data) {
+    return {pid, operation::Open{std::move(path), flags, mode, directory_fd}, user_data};
+  }
   static SyscallSubmissionEntry Close(Pid pid, int fd, uint64_t user_data) { return {pid, operation::Close{fd}, user_data}; }
   static SyscallSubmissionEntry Read(Pid pid, int fd, size_t size, int64_t offset, uint64_t user_data) {
     return {pid, operation::Read{fd, size, offset}, user_data};

@@ -119,6 +119,25 @@ TEST(SubmissionEntry, PutsFileOperandsWhereTheyBelong) {
   EXPECT_TRUE(As<operation::WriteFile>(atomic).options.atomic);
   EXPECT_FALSE(As<operation::WriteFile>(atomic).options.durable);
   EXPECT_EQ(atomic.user_data(), 5u);
+  const Entry open_beneath = Entry::OpenBeneath(kPid, 3, "p", O_WRONLY | O_CREAT, 0600, 5);
+  EXPECT_EQ(As<operation::Open>(open_beneath).beneath_fd, 3);
+  EXPECT_EQ(As<operation::Open>(open_beneath).path, "p");
+  EXPECT_EQ(As<operation::Open>(open_beneath).flags, O_WRONLY | O_CREAT);
+  EXPECT_EQ(As<operation::Open>(open_beneath).mode, 0600u);
+  EXPECT_EQ(open_beneath.user_data(), 5u);
+  const Entry read_beneath = Entry::ReadFileBeneath(kPid, 3, "p", 5);
+  EXPECT_EQ(As<operation::ReadFile>(read_beneath).beneath_fd, 3);
+  EXPECT_EQ(As<operation::ReadFile>(read_beneath).path, "p");
+  EXPECT_EQ(read_beneath.user_data(), 5u);
+  const Entry write_beneath = Entry::WriteFileBeneath(kPid, 3, "p", "d", {.durable = true}, 5);
+  EXPECT_EQ(As<operation::WriteFile>(write_beneath).beneath_fd, 3);
+  EXPECT_EQ(As<operation::WriteFile>(write_beneath).path, "p");
+  EXPECT_EQ(As<operation::WriteFile>(write_beneath).data.view(), "d");
+  EXPECT_TRUE(As<operation::WriteFile>(write_beneath).options.durable);
+  EXPECT_EQ(As<operation::WriteFile>(Entry::WriteFileBeneath(kPid, 3, "p", "d", 5)).beneath_fd, 3);
+  // Not even by an fd that is none: Submit refuses it.
+  EXPECT_EQ(As<operation::Open>(Entry::OpenBeneath(kPid, -1, "p", 0, 0, 0)).beneath_fd, -1);
+  EXPECT_FALSE(As<operation::WriteFile>(write_file).beneath_fd.has_value());
   const Entry open = Entry::Open(kPid, "p", O_WRONLY | O_CREAT, 0600, 0);
   EXPECT_EQ(As<operation::Open>(open).path, "p");
   EXPECT_EQ(As<operation::Open>(open).flags, O_WRONLY | O_CREAT);

@@ -3,15 +3,19 @@
 #include <arpa/inet.h>
 #include <dirent.h>
 #include <fcntl.h>
+#include <linux/filter.h>
+#include <linux/seccomp.h>
 #include <netinet/in.h>
 #include <signal.h>
 #include <stdlib.h>
+#include <sys/prctl.h>
 #include <sys/socket.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
 #include <algorithm>
 #include <cerrno>
+#include <cstddef>
 #include <cstring>
 #include <filesystem>
 #include <system_error>
@@ -259,6 +263,20 @@ std::string RunInChild(const std::function<std::string()>& body) {
   if (WIFSIGNALED(status)) absl::StrAppend(&said, " (killed by ", strsignal(WTERMSIG(status)), ")");
   if (WIFEXITED(status) && WEXITSTATUS(status) != 0) absl::StrAppend(&said, " (exit code ", WEXITSTATUS(status), ")");
   return said;
+}
+
+std::string Forbid(unsigned system_call, int error_number) {
+  sock_filter filter[] = {
+      BPF_STMT(BPF_LD | BPF_W | BPF_ABS, offsetof(seccomp_data, nr)),
+      BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, system_call, 0, 1),
+      BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ERRNO | static_cast<unsigned>(error_number)),
+      BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ALLOW),
+  };
+  const sock_fprog program = {.len = sizeof(filter) / sizeof(filter[0]), .filter = filter};
+  if (prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) != 0 || prctl(PR_SET_SECCOMP, SECCOMP_MODE_FILTER, &program) != 0) {
+    return absl::StrCat("seccomp: ", std::strerror(errno));
+  }
+  return "";
 }
 
 }  // namespace agentos
