@@ -42,9 +42,15 @@ struct FileWorkers::State {
 
   const char* const name;
 
+  // Under the mutex, with everything that RemoveQueued looks at.
   void Append(Job* first, Job* last, size_t count) {
     (tail == nullptr ? head : tail->next) = first;
-    first->previous = tail;
+    Job* previous = tail;
+    for (Job* job = first; job != nullptr; job = job->next) {
+      job->previous = previous;
+      job->queued = true;
+      previous = job;
+    }
     tail = last;
     SetQueued(queued.load(std::memory_order_relaxed) + count);
   }
@@ -91,14 +97,7 @@ FileWorkers::~FileWorkers() {
 }
 
 bool FileWorkers::Add(Job* first, Job* last, size_t count) {
-  Job* previous = nullptr;
   last->next = nullptr;
-  for (Job* job = first; job != nullptr; job = job->next) {
-    job->previous = previous;
-    job->queued = true;
-    previous = job;
-  }
-
   State& state = *state_;
   std::unique_lock<std::mutex> lock(state.mutex, std::defer_lock);
   Acquire(lock);
@@ -107,8 +106,6 @@ bool FileWorkers::Add(Job* first, Job* last, size_t count) {
        --missing) {
     if (StartThread(state_)) continue;
     if (state.started == 0) {
-      lock.unlock();
-      for (Job* job = first; job != nullptr; job = job->next) job->queued = false;
       return false;
     }
     state.max_threads.store(state.started, std::memory_order_relaxed);

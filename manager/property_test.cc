@@ -11,6 +11,7 @@
 #include <cstdint>
 #include <cstdlib>
 #include <map>
+#include <mutex>
 #include <random>
 #include <set>
 #include <string>
@@ -35,10 +36,11 @@ uint64_t NumberFrom(const char* variable, uint64_t otherwise) {
   return text == nullptr ? otherwise : std::strtoull(text, nullptr, 10);
 }
 
-// Hears of every entry and keeps the books of one life of each process.
+// Hears of every entry, from whichever thread drives it, and keeps the books of the present life of each process.
 class Books : public RingObserver {
  public:
   void OnQueued(const SyscallSubmissionEntry& entry, Seq seq) override {
+    const std::lock_guard<std::mutex> lock(mutex_);
     Life& life = lives_[entry.pid()];
     if (seq == 1) life = Life();
     if (seq != ++life.last) Problem(absl::StrCat("pid ", entry.pid(), ": ", seq, " follows ", life.last - 1));
@@ -48,29 +50,42 @@ class Books : public RingObserver {
     ++queued_;
   }
   void OnDispatched(Pid pid, Seq seq, OperationKind /*kind*/) override {
+    const std::lock_guard<std::mutex> lock(mutex_);
     const auto found = lives_[pid].under_way.find(seq);
     if (found == lives_[pid].under_way.end() || found->second) return Problem(absl::StrCat("dispatched: ", pid, " ", seq));
     found->second = true;
   }
   void OnCompleted(Pid pid, Seq seq, OperationKind kind, const ObservedResult& result) override {
+    const std::lock_guard<std::mutex> lock(mutex_);
     End(pid, seq, /*failed=*/result.error_number != 0);
     if (result.value < 0 && kind != OperationKind::kLseek) Problem(absl::StrCat(OperationName(kind), " gave ", result.value));
   }
   void OnCancelled(Pid pid, Seq seq, OperationKind /*kind*/, const ObservedResult& /*result*/) override {
+    const std::lock_guard<std::mutex> lock(mutex_);
     End(pid, seq, /*failed=*/true);
   }
-  void OnDropped(Pid /*pid*/, Seq /*seq*/, OperationKind /*kind*/) override { ++dropped_; }
+  void OnDropped(Pid /*pid*/, Seq /*seq*/, OperationKind /*kind*/) override {
+    const std::lock_guard<std::mutex> lock(mutex_);
+    ++dropped_;
+  }
 
   size_t under_way() const {
+    const std::lock_guard<std::mutex> lock(mutex_);
     size_t count = 0;
     for (const auto& [pid, life] : lives_) count += life.under_way.size();
     return count;
   }
-  uint64_t queued() const { return queued_; }
+  uint64_t queued() const {
+    const std::lock_guard<std::mutex> lock(mutex_);
+    return queued_;
+  }
   uint64_t ended() const { return ended_; }
   uint64_t dropped() const { return dropped_; }
   uint64_t broken_chains() const { return broken_chains_; }
-  const std::vector<std::string>& problems() const { return problems_; }
+  std::vector<std::string> problems() const {
+    const std::lock_guard<std::mutex> lock(mutex_);
+    return problems_;
+  }
 
  private:
   struct Life {
@@ -106,6 +121,7 @@ class Books : public RingObserver {
     if (failed) life.failed.insert(seq);
   }
 
+  mutable std::mutex mutex_;
   std::map<Pid, Life> lives_;
   uint64_t queued_ = 0;
   uint64_t ended_ = 0;
