@@ -151,7 +151,8 @@ TEST_P(ConfinementTest, ADirectoryThatIsMovedAwayMeanwhileLeadsNowhere) {
   const std::string path = "a/b/../../target";
   const int rounds = kSanitized ? 30 : 150;
   size_t inside = 0;
-  for (int round = 0; round < rounds; ++round) {
+  // The mover may not be running just now, and have left the directory outside.
+  for (int round = 0; round < rounds || inside == 0; ++round) {
     std::vector<Entry> entries;
     for (int i = 0; i < 8; ++i) {
       entries.push_back(Entry::OpenBeneath(kPid, root_.get(), path, O_RDONLY, 0, 0));
@@ -176,7 +177,6 @@ TEST_P(ConfinementTest, ADirectoryThatIsMovedAwayMeanwhileLeadsNowhere) {
   }
   done = true;
   mover.join();
-  EXPECT_GT(inside, 0u);
   EXPECT_EQ(Slurp(Path("outside/deep/target")), "outside");
   ASSERT_EQ(unlink(Path("outside/deep/target").c_str()), 0);
   EXPECT_EQ(rmdir(Path("outside/deep").c_str()), 0) << "something was made outside";
