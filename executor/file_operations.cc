@@ -192,7 +192,13 @@ bool OpenMayWait(const operation::Open& op) {
   open_how how = {};
   how.flags = static_cast<uint64_t>(O_PATH | O_CLOEXEC | (op.flags & O_NOFOLLOW));
   how.resolve = RESOLVE_CACHED | (op.beneath_fd.has_value() ? RESOLVE_BENEATH | RESOLVE_NO_MAGICLINKS : 0);
-  const auto fd = static_cast<int>(syscall(SYS_openat2, op.beneath_fd.value_or(AT_FDCWD), op.path.c_str(), &how, sizeof(how)));
+  // EAGAIN also comes from a rename or a mount anywhere, and io_uring's own try, a moment later, would then find what this did not.
+  constexpr int kTries = 3;
+  int fd = -1;
+  for (int tries = 0; tries < kTries; ++tries) {
+    fd = static_cast<int>(syscall(SYS_openat2, op.beneath_fd.value_or(AT_FDCWD), op.path.c_str(), &how, sizeof(how)));
+    if (fd >= 0 || errno != EAGAIN) break;
+  }
   // EAGAIN: not in memory. Others are errors that the open itself will meet, unless it is the question that is not possible.
   if (fd < 0) return errno == ENOSYS || errno == EPERM || errno == EINVAL || errno == EMFILE || errno == ENFILE;
   struct stat status;
