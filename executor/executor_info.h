@@ -15,6 +15,8 @@ enum class ExecutorKind : uint8_t {
   kAuto,
   kIoUring,
   kThreadPool,
+  // Not to be asked for: IoUringManagerOptions::submission_rings are used.
+  kCustom,
 };
 
 enum class Threading : uint8_t {
@@ -27,7 +29,7 @@ enum class Threading : uint8_t {
 
 struct ExecutorInfo {
   ExecutorKind kind = ExecutorKind::kAuto;
-  // "io_uring".
+  // "io_uring", "threads" or "custom".
   std::string name;
   // One sentence a person understands.
   std::string reason;

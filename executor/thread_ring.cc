@@ -8,7 +8,6 @@
 
 #include <algorithm>
 #include <array>
-#include <bit>
 #include <cerrno>
 #include <chrono>
 #include <ctime>
@@ -115,20 +114,10 @@ absl::StatusOr<std::unique_ptr<ThreadRing>> ThreadRing::Create(const Options& op
 ThreadRing::ThreadRing(const Options& options, std::shared_ptr<ThreadPools> pools, std::unique_ptr<FdWatches> watches,
                        int timer_fd)
     : pools_(std::move(pools)),
-      sqes_(std::bit_ceil(std::max(options.entries, 1u))),
-      cqes_(std::bit_ceil(std::max(options.completion_entries, 1u))),
+      memory_(options.entries, options.completion_entries),
       watches_(std::move(watches)),
       timer_fd_(timer_fd) {
-  queues_.sqes = sqes_.data();
-  queues_.sq_entries = static_cast<unsigned>(sqes_.size());
-  queues_.sq_mask = queues_.sq_entries - 1;
-  queues_.sq_head = &sq_head_;
-  queues_.sq_tail = &sq_tail_;
-  queues_.sq_flags = &sq_flags_;
-  queues_.cqes = cqes_.data();
-  queues_.cq_mask = static_cast<unsigned>(cqes_.size()) - 1;
-  queues_.cq_head = &cq_head_;
-  queues_.cq_tail = &cq_tail_;
+  memory_.Bind(queues_);
   set_nosignal_writes(true);
 }
 
@@ -166,11 +155,10 @@ int ThreadRing::Enter(const EnterArguments& arguments) {
   const int taken = arguments.submit > 0 ? Take(arguments.submit) : 0;
   if (arguments.min_complete == 0 && !arguments.get_events) return taken;
   Lock lock(mutex_);
-  FlushOverflow();
+  memory_.Flush();
   if (arguments.min_complete == 0) return taken;
-  // Counted from here, as io_uring does: what another thread takes meanwhile has come all the same.
-  const unsigned target = __atomic_load_n(&cq_head_, __ATOMIC_ACQUIRE) + arguments.min_complete;
-  const auto enough = [&] { return static_cast<int>(cq_tail_ - target) >= 0 || !overflow_.empty(); };
+  const unsigned target = memory_.Target(arguments.min_complete);
+  const auto enough = [&] { return memory_.HasReached(target); };
   bool in_time = true;
   ++waiting_;
   if (arguments.timeout_ns < 0) {
@@ -196,7 +184,7 @@ bool ThreadRing::IsForeign(const io_uring_sqe& sqe) {
 
 int ThreadRing::Take(unsigned most) {
   const std::lock_guard<std::mutex> submitting(submit_mutex_);
-  const unsigned count = std::min(most, __atomic_load_n(&sq_tail_, __ATOMIC_ACQUIRE) - sq_head_);
+  const unsigned count = std::min(most, memory_.Published());
   FdMemo memo;
   std::array<Result, 64> ended;
   size_t ends = 0;
@@ -205,7 +193,7 @@ int ThreadRing::Take(unsigned most) {
     ends = 0;
   };
   for (unsigned i = 0; i < count; ++i) {
-    const io_uring_sqe& sqe = sqes_[(sq_head_ + i) & queues_.sq_mask];
+    const io_uring_sqe& sqe = memory_.At(i);
     Attempt attempt = {Attempt::Next::kDone, 0};
     const bool at_once = IsCall(sqe.opcode) && (sqe.flags & (kLinks | IOSQE_ASYNC)) == 0;
     if (!IsKnown(sqe.opcode)) {
@@ -229,7 +217,7 @@ int ThreadRing::Take(unsigned most) {
     Op* op = NewOp(sqe);
     // A chain ends with what is handed over, whatever its last member says.
     for (Op* last = op; (last->sqe.flags & kLinks) != 0 && i + 1 < count; last = last->follower) {
-      last->follower = NewOp(sqes_[(sq_head_ + ++i) & queues_.sq_mask]);
+      last->follower = NewOp(memory_.At(++i));
     }
     if (at_once) {
       by_user_data_.try_emplace(sqe.user_data, op);
@@ -238,7 +226,7 @@ int ThreadRing::Take(unsigned most) {
       Issue(op, lock);
     }
   }
-  __atomic_store_n(&sq_head_, sq_head_ + count, __ATOMIC_RELEASE);
+  memory_.Advance(count);
   Lock lock(mutex_);
   post();
   Settle(lock);
@@ -412,27 +400,9 @@ void ThreadRing::EndChain(Op* op, int32_t value) {
   }
 }
 
-unsigned ThreadRing::Completed() const { return cq_tail_ - __atomic_load_n(&cq_head_, __ATOMIC_ACQUIRE); }
-
 void ThreadRing::Post(uint64_t user_data, int32_t value) {
-  const io_uring_cqe cqe = {.user_data = user_data, .res = value, .flags = 0};
-  if (!overflow_.empty() || Completed() == cqes_.size()) {
-    overflow_.push_back(cqe);
-    __atomic_fetch_or(&sq_flags_, IORING_SQ_CQ_OVERFLOW, __ATOMIC_RELAXED);
-  } else {
-    cqes_[cq_tail_ & queues_.cq_mask] = cqe;
-    __atomic_store_n(&cq_tail_, cq_tail_ + 1, __ATOMIC_RELEASE);
-  }
+  memory_.Post(user_data, value);
   if (waiting_ > 0) completed_.notify_all();
-}
-
-void ThreadRing::FlushOverflow() {
-  while (!overflow_.empty() && Completed() < cqes_.size()) {
-    cqes_[cq_tail_ & queues_.cq_mask] = overflow_.front();
-    overflow_.pop_front();
-    __atomic_store_n(&cq_tail_, cq_tail_ + 1, __ATOMIC_RELEASE);
-  }
-  if (overflow_.empty()) __atomic_fetch_and(&sq_flags_, ~IORING_SQ_CQ_OVERFLOW, __ATOMIC_RELAXED);
 }
 
 void ThreadRing::Settle(Lock& lock) {

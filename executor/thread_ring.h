@@ -33,7 +33,6 @@
 #include <cerrno>
 #include <condition_variable>
 #include <cstdint>
-#include <deque>
 #include <map>
 #include <memory>
 #include <mutex>
@@ -45,6 +44,7 @@
 #include "absl/types/span.h"
 #include "agentos/executor/direct_calls.h"
 #include "agentos/executor/fd_watches.h"
+#include "agentos/executor/ring_memory.h"
 #include "agentos/executor/submission_ring.h"
 #include "agentos/executor/thread_pools.h"
 
@@ -101,8 +101,6 @@ class ThreadRing : public SubmissionRing {
   void FinishAndArm(Op* op, int32_t value);
   void EndChain(Op* op, int32_t value);
   void Post(uint64_t user_data, int32_t value);
-  unsigned Completed() const;
-  void FlushOverflow();
   // What has become possible meanwhile: followers of links, new jobs. Releases the lock in between.
   void Settle(Lock& lock);
 
@@ -117,23 +115,15 @@ class ThreadRing : public SubmissionRing {
 
   const std::shared_ptr<ThreadPools> pools_;
 
-  // The queues.
-  std::vector<io_uring_sqe> sqes_;
-  std::vector<io_uring_cqe> cqes_;
-  unsigned sq_head_ = 0;
-  unsigned sq_tail_ = 0;
-  unsigned sq_flags_ = 0;
-  unsigned cq_head_ = 0;
-  unsigned cq_tail_ = 0;
+  RingMemory memory_;
 
   // Held while entries are taken, also during the calls that execute them at once.
   std::mutex submit_mutex_;
 
-  // Guards all that follows, and the tail of the completion queue.
+  // Guards all that follows, and the completion side of the queues.
   std::mutex mutex_;
   std::condition_variable completed_;
   size_t waiting_ = 0;
-  std::deque<io_uring_cqe> overflow_;
   absl::flat_hash_map<uint64_t, Op*> by_user_data_;
   std::vector<std::unique_ptr<Op>> ops_;
   std::vector<Op*> free_ops_;

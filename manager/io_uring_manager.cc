@@ -61,6 +61,10 @@ absl::StatusOr<Choice> ChooseExecutor(ExecutorKind option) {
 // The executor of choice, and what there is to say about it.
 absl::StatusOr<std::unique_ptr<RingExecutor>> MakeExecutor(const Choice& choice, const RingExecutor::Options& options,
                                                            IpcExchange* exchange, ExecutorInfo& info) {
+  if (choice.kind == ExecutorKind::kCustom) {
+    return absl::InvalidArgumentError(
+        "IoUringManagerOptions.executor is kCustom: leave it and give rings of your own as submission_rings");
+  }
   std::string because = choice.by;
   if (choice.kind != ExecutorKind::kThreadPool) {
     auto executor = MakeIoUringExecutor(options, exchange);
@@ -236,7 +240,12 @@ absl::StatusOr<std::unique_ptr<IoUringManager>> IoUringManager::Create(IoUringMa
   executor_options.ring_entries = options.kernel_ring_entries;
   executor_options.file_workers = options.file_workers;
   ExecutorInfo info;
-  absl::StatusOr<std::unique_ptr<RingExecutor>> executor = MakeExecutor(*choice, executor_options, post_office.get(), info);
+  absl::StatusOr<std::unique_ptr<RingExecutor>> executor =
+      options.submission_rings != nullptr ? RingExecutor::Create(executor_options, options.submission_rings, post_office.get())
+                                          : MakeExecutor(*choice, executor_options, post_office.get(), info);
+  if (options.submission_rings != nullptr && executor.ok()) {
+    info = {ExecutorKind::kCustom, "custom", absl::StrCat("IoUringManagerOptions.submission_rings; ", (*executor)->Features())};
+  }
   if (!executor.ok()) return executor.status();
   return std::unique_ptr<IoUringManager>(
       new IoUringManager(std::make_unique<Impl>(options, std::move(post_office), *std::move(executor), std::move(info))));

@@ -31,6 +31,7 @@
 #define AGENTOS_MANAGER_IO_URING_MANAGER_H_
 
 #include <cstddef>
+#include <functional>
 #include <memory>
 #include <optional>
 #include <vector>
@@ -40,6 +41,7 @@
 #include "absl/time/time.h"
 #include "absl/types/span.h"
 #include "agentos/executor/executor_info.h"
+#include "agentos/executor/submission_ring.h"
 #include "agentos/manager/io_uring_stats.h"
 #include "agentos/ring/completion_entry.h"
 #include "agentos/ring/observer.h"
@@ -66,6 +68,9 @@ struct IoUringManagerOptions {
   // Threads that take whole-file work off the callers' hands when there is a lot of it; 0 means one per processor, at most 4.
   // Started when first needed.
   size_t file_workers = 0;
+  // Makes rings of the program's own kind (executor/submission_ring.h) instead of the executors above: a simulation, mostly. Neither
+  // `executor` nor the environment wins over it, for it is no way to execute system calls on some host but part of a test.
+  std::function<absl::StatusOr<std::unique_ptr<SubmissionRing>>()> submission_rings = nullptr;
 };
 
 class IoUringManager {
