@@ -30,7 +30,7 @@ struct Attempt {
     // Wait for the fd, then Try again.
     kWhenReadable,
     kWhenWritable,
-    // Wait for the fd, then CallAndWait: there is no way to tell this file not to wait.
+    // Wait for the fd, then CallAndWait: there is no way to tell this file not to wait (a terminal; a pipe that was spliced).
     kWhenReadableWait,
     kWhenWritableWait,
   };

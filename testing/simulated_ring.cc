@@ -262,44 +262,45 @@ class SimulatedRing : public SubmissionRing {
     return S_ISFIFO(status.st_mode) || (getsockopt(sqe.fd, SOL_SOCKET, SO_TYPE, &type, &size) == 0 && type == SOCK_STREAM);
   }
 
-  std::optional<int32_t> Call(Operation& operation, const io_uring_sqe& given, bool shortened) {
-    io_uring_sqe sqe = given;
-    const bool into_table = sqe.opcode == IORING_OP_OPENAT && sqe.file_index > 0;
-    Attempt attempt;
-    if (sqe.opcode == IORING_OP_OPENAT && WaitsForAWriter(sqe)) {
-      return std::nullopt;
-    }
-    if (sqe.opcode == IORING_OP_ACCEPT) {
-      pollfd ready = {.fd = sqe.fd, .events = POLLIN, .revents = 0};
-      attempt = Try(sqe, 0);
-      if (attempt.next != Attempt::Next::kDone && poll(&ready, 1, 0) > 0) attempt = {Attempt::Next::kDone, CallAndWait(sqe, 0)};
-    } else {
-      attempt = Try(sqe, operation.done);
-    }
+  std::optional<int32_t> Call(Operation& operation, const io_uring_sqe& sqe, bool shortened) {
+    if (sqe.opcode == IORING_OP_OPENAT && WaitsForAWriter(sqe)) return std::nullopt;
+    const Attempt attempt = Try(sqe, operation.done);
+    std::optional<int32_t> value;
     switch (attempt.next) {
       case Attempt::Next::kDone:
-        return into_table && attempt.value >= 0 ? Install(sqe.file_index - 1, attempt.value) : attempt.value;
-      case Attempt::Next::kFileThread:
-      case Attempt::Next::kSlowThread: {
-        const int32_t value = CallAndWait(sqe, attempt.value);
-        return into_table && value >= 0 ? Install(sqe.file_index - 1, value) : value;
-      }
-      case Attempt::Next::kWhenReadable:
-      case Attempt::Next::kWhenReadableWait:
-        operation.events = POLLIN;
+        value = attempt.value;
         break;
-      case Attempt::Next::kWhenWritable:
+      case Attempt::Next::kFileThread:
+      case Attempt::Next::kSlowThread:
+        value = CallAndNotWait(sqe, attempt.value);
+        break;
+      case Attempt::Next::kWhenReadableWait:
       case Attempt::Next::kWhenWritableWait:
-        operation.events = POLLOUT;
+        value = CallAndNotWait(sqe, attempt.value);
+        if (value == -EAGAIN) value.reset();
+        break;
+      default:
         break;
     }
+    if (value.has_value()) {
+      const bool into_table = sqe.opcode == IORING_OP_OPENAT && sqe.file_index > 0;
+      return into_table && *value >= 0 ? Install(sqe.file_index - 1, *value) : *value;
+    }
+    const bool reads = attempt.next == Attempt::Next::kWhenReadable || attempt.next == Attempt::Next::kWhenReadableWait;
+    operation.events = reads ? POLLIN : POLLOUT;
     // A part of a transfer that was cut short is its result.
     if (shortened && attempt.value > 0) return attempt.value;
     operation.done = attempt.value;
-    if (attempt.next != Attempt::Next::kWhenReadableWait && attempt.next != Attempt::Next::kWhenWritableWait) return std::nullopt;
-    pollfd ready = {.fd = sqe.fd, .events = operation.events, .revents = 0};
-    if (poll(&ready, 1, 0) > 0 && sqe.opcode != IORING_OP_ACCEPT) return CallAndWait(sqe, operation.done);
     return std::nullopt;
+  }
+
+  // For files that know no other way: a pipe, once it was spliced, has no RWF_NOWAIT any more.
+  static int32_t CallAndNotWait(const io_uring_sqe& sqe, int32_t done) {
+    const int flags = sqe.fd >= 0 && sqe.opcode != IORING_OP_CLOSE ? fcntl(sqe.fd, F_GETFL) : -1;
+    if (flags >= 0) fcntl(sqe.fd, F_SETFL, flags | O_NONBLOCK);
+    const int32_t value = CallAndWait(sqe, done);
+    if (flags >= 0) fcntl(sqe.fd, F_SETFL, flags);
+    return value;
   }
 
   static bool WaitsForAWriter(const io_uring_sqe& sqe) {
