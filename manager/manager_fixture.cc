@@ -8,7 +8,9 @@
 
 #include <algorithm>
 #include <atomic>
+#include <functional>
 #include <thread>
+#include <utility>
 
 #include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
@@ -24,6 +26,22 @@ std::atomic<int> sigpipes{0};
 struct sigaction sigpipe_before;
 
 }  // namespace
+
+namespace {
+
+std::function<void(IoUringManagerOptions&)>& Subject() {
+  static std::function<void(IoUringManagerOptions&)> subject;
+  return subject;
+}
+
+}  // namespace
+
+void SetSubject(std::function<void(IoUringManagerOptions&)> adapt) { Subject() = std::move(adapt); }
+
+IoUringManagerOptions OnSubject(IoUringManagerOptions options) {
+  if (Subject() != nullptr) Subject()(options);
+  return options;
+}
 
 std::vector<int> ExecutorFds() {
   std::vector<int> fds;
@@ -129,10 +147,10 @@ void ManagerTest::MakeManager(IoUringManagerOptions options) {
   manager_.reset();
   // The kernel gives back the locked memory of closed rings when it finds time, which is after the tests before this one.
   const absl::Time patience = absl::Now() + absl::Seconds(20);
-  absl::StatusOr<std::unique_ptr<IoUringManager>> manager = IoUringManager::Create(options);
+  absl::StatusOr<std::unique_ptr<IoUringManager>> manager = IoUringManager::Create(OnSubject(options));
   while (absl::IsResourceExhausted(manager.status()) && absl::Now() < patience) {
     std::this_thread::yield();
-    manager = IoUringManager::Create(options);
+    manager = IoUringManager::Create(OnSubject(options));
   }
   ASSERT_TRUE(manager.ok()) << manager.status();
   manager_ = *std::move(manager);

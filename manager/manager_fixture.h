@@ -10,6 +10,7 @@
 #define AGENTOS_MANAGER_MANAGER_FIXTURE_H_
 
 #include <cstddef>
+#include <functional>
 #include <memory>
 #include <string>
 #include <utility>
@@ -26,6 +27,11 @@ using Entry = SyscallSubmissionEntry;
 using Done = SyscallCompletionEntry;
 
 inline constexpr Pid kPid = 7;
+
+// What every manager of these tests is made with, whatever else a test wants: set once, by the main function of a program that runs them
+// on rings of its own kind.
+void SetSubject(std::function<void(IoUringManagerOptions&)> adapt);
+IoUringManagerOptions OnSubject(IoUringManagerOptions options);
 
 // The descriptors below 1,000 of the kinds that only executors make: those of the library, where a test makes none.
 std::vector<int> ExecutorFds();

@@ -30,10 +30,10 @@ class TestManager {
   explicit TestManager(IoUringManagerOptions options) {
     // The kernel gives back the locked memory of closed rings when it finds time, which is after the tests before this one.
     const absl::Time patience = absl::Now() + absl::Seconds(20);
-    absl::StatusOr<std::unique_ptr<IoUringManager>> manager = IoUringManager::Create(options);
+    absl::StatusOr<std::unique_ptr<IoUringManager>> manager = IoUringManager::Create(OnSubject(options));
     while (absl::IsResourceExhausted(manager.status()) && absl::Now() < patience) {
       std::this_thread::yield();
-      manager = IoUringManager::Create(options);
+      manager = IoUringManager::Create(OnSubject(options));
     }
     EXPECT_TRUE(manager.ok()) << manager.status();
     manager_ = *std::move(manager);

@@ -9,18 +9,21 @@
 #include <unistd.h>
 
 #include <algorithm>
+#include <atomic>
 #include <ctime>
 #include <list>
 #include <mutex>
 #include <optional>
 #include <random>
 #include <string>
+#include <thread>
 #include <utility>
 #include <vector>
 
 #include "absl/strings/str_cat.h"
 #include "agentos/executor/direct_calls.h"
 #include "agentos/executor/ring_memory.h"
+#include "agentos/executor/thread_interrupt.h"
 
 namespace agentos {
 
@@ -28,6 +31,7 @@ namespace {
 
 constexpr uint8_t kLinks = IOSQE_IO_LINK | IOSQE_IO_HARDLINK;
 constexpr int64_t kSecond = 1'000'000'000;
+constexpr int64_t kSignalPauseNs = 1'000'000;
 
 int64_t Now() {
   timespec now;
@@ -65,6 +69,10 @@ class SimulatedRing : public SubmissionRing {
     set_nosignal_writes(true);
   }
   ~SimulatedRing() override {
+    for (Operation& operation : operations_) {
+      operation.asked_to_stop = true;
+      while (operation.slow_open != nullptr && !OpenInThread(operation).has_value()) std::this_thread::yield();
+    }
     for (const int fd : direct_) {
       if (fd >= 0) close(fd);
     }
@@ -116,6 +124,13 @@ class SimulatedRing : public SubmissionRing {
   }
 
  private:
+  // The open of a FIFO: nothing but the call itself can find out whether there is another end.
+  struct SlowOpen {
+    std::atomic<bool> cancelled{false};
+    std::atomic<bool> ended{false};
+    int32_t value = 0;
+    std::thread thread;
+  };
   struct Operation {
     std::vector<io_uring_sqe> chain;
     size_t at = 0;
@@ -127,6 +142,7 @@ class SimulatedRing : public SubmissionRing {
     bool cancelled = false;
     // The cancel that found it running: it is not to wait.
     bool asked_to_stop = false;
+    std::shared_ptr<SlowOpen> slow_open = nullptr;
 
     const io_uring_sqe& sqe() const { return chain[at]; }
   };
@@ -182,7 +198,9 @@ class SimulatedRing : public SubmissionRing {
       const io_uring_sqe sqe = operation.sqe();
       std::optional<int32_t> value;
       if (!operation.cancelled) value = ExecuteMember(operation, sqe);
-      if (!value.has_value() && (operation.cancelled || operation.asked_to_stop)) value = Cancelled(operation);
+      // A thread that opens has to come back first.
+      const bool stops = (operation.cancelled || operation.asked_to_stop) && operation.slow_open == nullptr;
+      if (!value.has_value() && stops) value = Cancelled(operation);
       if (!value.has_value()) return false;
       if (!EndMember(operation, sqe, *value)) return true;
     }
@@ -263,7 +281,7 @@ class SimulatedRing : public SubmissionRing {
   }
 
   std::optional<int32_t> Call(Operation& operation, const io_uring_sqe& sqe, bool shortened) {
-    if (sqe.opcode == IORING_OP_OPENAT && WaitsForAWriter(sqe)) return std::nullopt;
+    if (operation.slow_open != nullptr || (sqe.opcode == IORING_OP_OPENAT && IsOfFifo(sqe))) return OpenInThread(operation);
     const Attempt attempt = Try(sqe, operation.done);
     std::optional<int32_t> value;
     switch (attempt.next) {
@@ -303,7 +321,34 @@ class SimulatedRing : public SubmissionRing {
     return value;
   }
 
-  static bool WaitsForAWriter(const io_uring_sqe& sqe) {
+  std::optional<int32_t> OpenInThread(Operation& operation) {
+    if (operation.slow_open == nullptr) {
+      operation.slow_open = std::make_shared<SlowOpen>();
+      SlowOpen& open = *operation.slow_open;
+      const io_uring_sqe* entry = &operation.sqe();
+      open.thread = std::thread([this, &open, entry] {
+        do {
+          const InterruptibleCall interruptible;
+          open.value = CallAndWait(*entry, 0);
+        } while (open.value == -EINTR && !open.cancelled.load());
+        open.ended.store(true);
+        const uint64_t one = 1;
+        [[maybe_unused]] const ssize_t n = write(wake_, &one, sizeof(one));
+      });
+    }
+    SlowOpen& open = *operation.slow_open;
+    if (operation.asked_to_stop) {
+      open.cancelled.store(true);
+      Interrupt(open.thread.native_handle());
+    }
+    if (!open.ended.load()) return std::nullopt;
+    open.thread.join();
+    const int32_t value = open.value == -EINTR ? -ECANCELED : open.value;
+    operation.slow_open.reset();
+    return value;
+  }
+
+  static bool IsOfFifo(const io_uring_sqe& sqe) {
     struct stat status;
     const char* path = reinterpret_cast<const char*>(static_cast<uintptr_t>(sqe.addr));
     return (sqe.open_flags & O_NONBLOCK) == 0 && fstatat(sqe.fd, path, &status, 0) == 0 && S_ISFIFO(status.st_mode);
@@ -349,6 +394,10 @@ class SimulatedRing : public SubmissionRing {
     const auto target = std::find_if(operations_.begin(), operations_.end(), is_target);
     if (target == operations_.end() || target->cancelled || Strikes(options_.faults.cancel_blind)) return -ENOENT;
     // What has to wait for somebody must be ended, or it would never be.
+    if (target->slow_open != nullptr) {
+      target->asked_to_stop = true;
+      return -EALREADY;
+    }
     const bool waits = target->events != 0 || target->deadline_ns.has_value() || target->sqe().opcode == IORING_OP_OPENAT;
     if (!waits && Strikes(options_.faults.cancel_late)) {
       target->asked_to_stop = true;
@@ -368,7 +417,10 @@ class SimulatedRing : public SubmissionRing {
     std::vector<pollfd> fds = {{.fd = wake_, .events = POLLIN, .revents = 0}};
     bool turns_matter = !late_.empty();
     for (const Operation& operation : operations_) {
-      if (operation.deadline_ns.has_value()) {
+      if (operation.slow_open != nullptr) {
+        // A signal that comes before its call is lost: it is sent again, but not faster than the thread can take it.
+        if (operation.asked_to_stop) until = std::min(until, Now() + kSignalPauseNs);
+      } else if (operation.deadline_ns.has_value()) {
         until = std::min(until, *operation.deadline_ns);
       } else if (operation.events != 0 && (operation.sqe().flags & IOSQE_FIXED_FILE) == 0) {
         fds.push_back({.fd = operation.sqe().fd, .events = operation.events, .revents = 0});

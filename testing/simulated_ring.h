@@ -25,7 +25,8 @@
 //   no_registration    memory cannot be registered (-ENOMEM)                                does without
 //
 // A turn is one call of Enter, or one look while it waits. An fsync, or a close that waits for a server, is executed by the calling
-// thread. The open of a FIFO for reading finds nobody at the other end; it can be cancelled.
+// thread, the open of a FIFO by a thread of its own. One difference from the kernel remains: an fd that is closed under an entry that
+// waits for it ends that entry with EBADF.
 //
 // Thread rule, lifetime, errors: SubmissionRing's.
 //
