@@ -87,13 +87,15 @@ bool MayBeDirect(const io_uring_sqe& sqe, const Transfer& rest, FdMemo& memo) {
   return memo.direct;
 }
 
-// A stream has no positions: there the offset is ignored, as io_uring does.
+// What has no positions ignores the offset, as io_uring does; only a socket insists on none, or 0.
+bool IgnoresOffset(int fd, off_t offset) { return offset == 0 || TypeOf(fd) != FileType::kSocket; }
+
 template <typename Call>
-int64_t AtOffsetOrNot(Transfer& rest, Call call) {
+int64_t AtOffsetOrNot(int fd, Transfer& rest, Call call) {
   int64_t result;
   do {
     result = OrErrno(call(rest));
-    if (result == -ESPIPE && rest.offset != -1) {
+    if (result == -ESPIPE && rest.offset != -1 && IgnoresOffset(fd, rest.offset)) {
       rest.offset = -1;
       result = OrErrno(call(rest));
     }
@@ -114,7 +116,8 @@ Attempt TryRead(const io_uring_sqe& sqe, int32_t done, FdMemo& memo) {
   for (;;) {
     Transfer rest = RestOf(sqe, done);
     if (MayBeDirect(sqe, rest, memo)) return {Next::kFileThread, done};
-    const int64_t n = AtOffsetOrNot(rest, [&](const Transfer& r) { return preadv2(sqe.fd, &r.vector, 1, r.offset, RWF_NOWAIT); });
+    const int64_t n =
+        AtOffsetOrNot(sqe.fd, rest, [&](const Transfer& r) { return preadv2(sqe.fd, &r.vector, 1, r.offset, RWF_NOWAIT); });
     if (CannotBeTried(n)) return WhereItCanWait(sqe.fd, n, done, Next::kWhenReadable, Next::kWhenReadableWait);
     if (n <= 0 || static_cast<size_t>(n) == rest.vector.iov_len) return Done(Total(done, n));
     done += static_cast<int32_t>(n);
@@ -127,30 +130,40 @@ int32_t ReadAndWait(const io_uring_sqe& sqe, int32_t done) {
   for (;;) {
     Transfer rest = RestOf(sqe, done);
     int64_t n = OrErrno(rest.offset < 0 ? readv(sqe.fd, &rest.vector, 1) : preadv(sqe.fd, &rest.vector, 1, rest.offset));
-    if (n == -ESPIPE) n = OrErrno(readv(sqe.fd, &rest.vector, 1));
+    if (n == -ESPIPE && IgnoresOffset(sqe.fd, rest.offset)) n = OrErrno(readv(sqe.fd, &rest.vector, 1));
     if (n <= 0 || static_cast<size_t>(n) == rest.vector.iov_len) return Total(done, n);
     done += static_cast<int32_t>(n);
     if (TypeOf(sqe.fd) != FileType::kContent) return done;
   }
 }
 
+int32_t WriteAndWait(const io_uring_sqe& sqe, int32_t done) {
+  const Transfer rest = RestOf(sqe, done);
+  int64_t n = OrErrno(rest.offset < 0 ? writev(sqe.fd, &rest.vector, 1) : pwritev(sqe.fd, &rest.vector, 1, rest.offset));
+  if (n == -ESPIPE && IgnoresOffset(sqe.fd, rest.offset)) n = OrErrno(writev(sqe.fd, &rest.vector, 1));
+  return Total(done, n);
+}
+
 Attempt TryWrite(const io_uring_sqe& sqe, int32_t done, FdMemo& memo) {
   Transfer rest = RestOf(sqe, done);
   if (MayBeDirect(sqe, rest, memo)) return {Next::kFileThread, done};
   int64_t n;
-  if (HasNosignalWrites()) {
-    n = AtOffsetOrNot(rest,
+  // Writing nothing ends before it reaches a socket, which may have something to say to it.
+  if (HasNosignalWrites() && rest.vector.iov_len > 0) {
+    n = AtOffsetOrNot(sqe.fd, rest,
                       [&](const Transfer& r) { return pwritev2(sqe.fd, &r.vector, 1, r.offset, RWF_NOWAIT | kRwfNosignal); });
   } else {
     // The calling thread may be one in which SIGPIPE kills.
     switch (TypeOf(sqe.fd)) {
       case FileType::kSocket:
+        if (rest.offset > 0) return Done(-ESPIPE);
         do {
           n = OrErrno(send(sqe.fd, rest.vector.iov_base, rest.vector.iov_len, MSG_NOSIGNAL | MSG_DONTWAIT));
         } while (n == -EINTR);
         break;
       case FileType::kPipe:
       case FileType::kOther:
+        if (rest.vector.iov_len == 0) return Done(WriteAndWait(sqe, done));
         return {Next::kWhenWritableWait, done};
       default:
         return {Next::kFileThread, done};
@@ -158,13 +171,6 @@ Attempt TryWrite(const io_uring_sqe& sqe, int32_t done, FdMemo& memo) {
   }
   if (CannotBeTried(n)) return WhereItCanWait(sqe.fd, n, done, Next::kWhenWritable, Next::kWhenWritableWait);
   return Done(Total(done, n));
-}
-
-int32_t WriteAndWait(const io_uring_sqe& sqe, int32_t done) {
-  const Transfer rest = RestOf(sqe, done);
-  int64_t n = OrErrno(rest.offset < 0 ? writev(sqe.fd, &rest.vector, 1) : pwritev(sqe.fd, &rest.vector, 1, rest.offset));
-  if (n == -ESPIPE) n = OrErrno(writev(sqe.fd, &rest.vector, 1));
-  return Total(done, n);
 }
 
 int64_t OpenAt2(int directory_fd, const char* path, const open_how& how) {
@@ -299,6 +305,9 @@ Attempt TryConnect(const io_uring_sqe& sqe) {
 }
 
 int64_t Splice(const io_uring_sqe& sqe) {
+  // io_uring asks this first, splice(2) whether the offsets fit.
+  const int flags = fcntl(sqe.splice_fd_in, F_GETFL);
+  if (flags < 0 || (flags & O_ACCMODE) == O_WRONLY) return -EBADF;
   auto from = static_cast<off64_t>(sqe.splice_off_in);
   auto to = static_cast<off64_t>(sqe.off);
   return OrErrno(splice(sqe.splice_fd_in, from < 0 ? nullptr : &from, sqe.fd, to < 0 ? nullptr : &to, sqe.len, sqe.splice_flags));

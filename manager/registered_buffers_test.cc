@@ -196,10 +196,10 @@ TEST_P(RegisteredBuffersTest, P16WithoutLockedMemoryThePoolSaysSoAndWorks) {
       return (*pool)->reason();
     }
     const Fd zero(open("/dev/zero", O_RDONLY | O_CLOEXEC));
-    const auto seq = (*manager)->Submit(kPid, Entry::ReadInto(kPid, zero.get(), *(*pool)->Lease(), 1 << 20, 0, 0));
+    const auto seq = (*manager)->Submit(kPid, Entry::ReadInto(kPid, zero.get(), *(*pool)->Lease(), 4096, 0, 0));
     if (!seq.ok()) return seq.status().ToString();
     const auto done = (*manager)->WaitCompletion(kPid, *seq);
-    return done.ok() && done->result.value() == 1 << 20 ? "" : "the read failed";
+    return done.ok() && done->result.value() == 4096 ? "" : "the read failed";
   });
   EXPECT_EQ(answer, "");
 }

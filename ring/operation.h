@@ -81,14 +81,15 @@ struct Close {
   int fd = -1;
 };
 
-// pread(2), or read(2) with kCurrentPosition; value() = bytes. A stream has no positions: there the offset is ignored.
+// pread(2), or read(2) with kCurrentPosition; value() = bytes. What has no positions, as a pipe, ignores the
+// offset; a socket takes none but 0 (ESPIPE).
 struct Read {
   int fd = -1;
   size_t size = 0;
   int64_t offset = kCurrentPosition;
 };
 
-// pwrite(2), or write(2) with kCurrentPosition, until everything is written; value() = bytes. A stream ignores the offset.
+// pwrite(2), or write(2) with kCurrentPosition, until everything is written; value() = bytes. Offsets as with Read.
 struct Write {
   int fd = -1;
   Bytes data;

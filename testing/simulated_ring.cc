@@ -243,6 +243,7 @@ class SimulatedRing : public SubmissionRing {
     if (direct) sqe.fd = static_cast<size_t>(sqe.fd) < direct_.size() ? direct_[static_cast<size_t>(sqe.fd)] : -1;
     if (direct && sqe.fd < 0) return -EBADF;
     if (sqe.opcode == IORING_OP_POLL_ADD) return ExecutePoll(operation, sqe);
+    if (operation.slow_open != nullptr) return OpenInThread(operation);
     if (const std::optional<int32_t> fault = Fault(operation, sqe)) return fault;
     if (sqe.opcode == IORING_OP_CLOSE && sqe.file_index > 0) return CloseDirect(sqe.file_index - 1);
     const bool shortened = operation.done == 0 && Shorten(sqe);
@@ -281,7 +282,7 @@ class SimulatedRing : public SubmissionRing {
   }
 
   std::optional<int32_t> Call(Operation& operation, const io_uring_sqe& sqe, bool shortened) {
-    if (operation.slow_open != nullptr || (sqe.opcode == IORING_OP_OPENAT && IsOfFifo(sqe))) return OpenInThread(operation);
+    if (sqe.opcode == IORING_OP_OPENAT && IsOfFifo(sqe)) return OpenInThread(operation);
     const Attempt attempt = Try(sqe, operation.done);
     std::optional<int32_t> value;
     switch (attempt.next) {

@@ -152,7 +152,8 @@ class Checker:
     def _check_edge(self, target, dep, source, destination):
         edge = f'{target.label} -> {dep}'
         rules = self._rules
-        if source in self._level and destination in self._level and self._level[source] < self._level[destination]:
+        below = source in self._level and destination in self._level and self._level[source] < self._level[destination]
+        if below and destination not in rules['also'].get(source, []):
             self._report(edge, 'layers', f'{source}/ is below {destination}/ and must not name it')
         if destination in rules['leaves'] and source != destination and not self._is_file(dep):
             self._report(edge, 'leaves', f'no other folder may name {destination}/')

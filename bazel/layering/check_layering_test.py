@@ -54,6 +54,11 @@ class LayeringTest(unittest.TestCase):
         self.assert_broken('layers', '//ring:types_test -> //manager:manager',
                            ring='agentos_cc_test(name = "types_test", deps = ["//manager"])')
 
+    def test_testing_names_the_executor_and_no_more(self):
+        self.assertEqual(problems(testing='agentos_cc_library(name = "fake", testonly = True, deps = ["//executor:a"])'), [])
+        self.assert_broken('layers', '//testing:fake -> //manager:manager',
+                           testing='agentos_cc_library(name = "fake", testonly = True, deps = ["//manager"])')
+
     def test_dependencies_behind_select_and_names(self):
         self.assert_broken('layers', '//ring:types -> //manager:manager',
                            ring='A = ["//manager"]\nagentos_cc_library(name = "types", deps = select({"x": A}))')
