@@ -140,6 +140,32 @@ TEST(FairnessByThreads, P6AnUrgentEntryWaitsForFewOfTenThousandOfAnotherRing) {
   EXPECT_LE(counter.started_before_urgent, kFew);
 }
 
+// Each read of an empty pipe stays under way.
+TEST_P(PriorityTest, P6WhatIsUnderWayIsBoundedInBytesToo) {
+  ASSERT_TRUE(manager().CreateRing(9, {.max_bytes_in_flight = 250}).ok());
+  const Pair one = MakePipe();
+  const Pair two = MakePipe();
+  const Pair ready = MakePipe();
+  ASSERT_EQ(write(ready.second.get(), "ready", 5), 5);
+  const Seq first = Submit(Entry::Read(9, one.first.get(), 100, kCurrentPosition, 0), 9);
+  const Seq second = Submit(Entry::Read(9, two.first.get(), 150, kCurrentPosition, 0), 9);
+  const Seq waits = Submit(Entry::Read(9, ready.first.get(), 1, kCurrentPosition, 0), 9);
+  const Seq cancelled = Submit(Entry::Read(9, ready.first.get(), 1, kCurrentPosition, 0), 9);
+  const Seq large = Submit(Entry::Read(9, ready.first.get(), 1000, kCurrentPosition, 0), 9);
+  const Seq behind = Submit(Entry::Nop(9, 0), 9);
+  EXPECT_EQ(Reapable(9), 0u) << "there is data for the third, but it has not started";
+  EXPECT_TRUE(manager().Cancel(9, cancelled).ok());
+  EXPECT_TRUE(WasCancelled(Wait(cancelled, 9)));
+  ASSERT_EQ(write(one.second.get(), "1", 1), 1);
+  EXPECT_TRUE(Succeeded(Wait(first, 9), 1));
+  EXPECT_EQ(Wait(waits, 9).result.data(), "r");
+  EXPECT_EQ(Reapable(9), 0u) << "more than the limit by itself, it goes alone, and nobody overtakes it";
+  ASSERT_EQ(write(two.second.get(), "2", 1), 1);
+  EXPECT_TRUE(Succeeded(Wait(second, 9), 1));
+  EXPECT_EQ(Wait(large, 9).result.data(), "eady");
+  EXPECT_TRUE(Succeeded(Wait(behind, 9)));
+}
+
 INSTANTIATE_TEST_SUITE_P(Threading, PriorityTest, BothThreadings(), ThreadingName);
 
 }  // namespace

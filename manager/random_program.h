@@ -323,6 +323,7 @@ class RandomProgram {
       options.max_in_flight = Below(10);
       options.mailbox_messages = 1 + Below(4);
       options.weight = 1 + Below(3);
+      options.max_bytes_in_flight = OneIn(3) ? 1 + Below(20'000) : 0;
       manager_.MakeRing(pid, options);
       last_seq_[pid] = 0;
     }

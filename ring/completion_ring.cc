@@ -50,7 +50,9 @@ void SyscallCompletionRing::Reset(Pid pid, const RingOptions& options, RingObser
   observer_ = observer;
   last_seq_ = 0;
   queued_ = StartQueue();
-  held_back_ = false;
+  counts_bytes_ = options.max_bytes_in_flight > 0;
+  bytes_in_flight_ = 0;
+  SetHeldBack(false);
   dropped_ = {};
   next_dropped_ = 0;
 }
@@ -70,18 +72,51 @@ absl::Status SyscallCompletionRing::NoRoom(size_t count) const {
 
 bool SyscallCompletionRing::Enqueue(Slot* slot) {
   if (!held_back_ && !slot->entry.drain()) {
+    if (counts_bytes_ && queued_.empty() && in_flight_.size() < max_in_flight_ && BytesFit(*slot)) {
+      LaunchCounted(slot);
+      return true;
+    }
     queued_.PushBack(slot);
     return false;
   }
   if (!held_back_ && queued_.empty() && in_flight_.empty()) {
-    held_back_ = true;
-    Launch(slot);
+    SetHeldBack(true);
+    LaunchCounted(slot);
     return true;
   }
-  held_back_ = true;
+  SetHeldBack(true);
+  WaitBehindDrain(slot);
+  return false;
+}
+
+void SyscallCompletionRing::WaitBehindDrain(Slot* slot) {
   slot->progress.place = SlotPlace::kBehindDrain;
   behind_drain_.PushBack(slot);
-  return false;
+}
+
+bool SyscallCompletionRing::BytesFit(const Slot& slot) const {
+  // One that never fits goes alone.
+  if (!counts_bytes_ || in_flight_.empty()) return true;
+  const size_t left = options_.max_bytes_in_flight - std::min(options_.max_bytes_in_flight, bytes_in_flight_);
+  return BytesOf(slot.entry.operation()) <= left;
+}
+
+void SyscallCompletionRing::LaunchCounted(Slot* slot) {
+  if (counts_bytes_) bytes_in_flight_ += BytesOf(slot->entry.operation());
+  Launch(slot);
+}
+
+Slot* SyscallCompletionRing::StartCloser() {
+  const Slot* next = queued_.PeekNext();
+  if (next != nullptr && !BytesFit(*next)) return nullptr;
+  Slot* slot = next != nullptr ? queued_.PopNext() : held_back_ ? PopDrain() : nullptr;
+  if (slot != nullptr) LaunchCounted(slot);
+  return slot;
+}
+
+void SyscallCompletionRing::ConcludeCloser(Slot& slot) {
+  if (counts_bytes_ && slot.progress.state == SlotState::kInKernel) bytes_in_flight_ -= BytesOf(slot.entry.operation());
+  if (held_back_ && slot.entry.drain()) EndDrain(slot);
 }
 
 void SyscallCompletionRing::RemoveWaiting(Slot* slot) {
@@ -111,14 +146,14 @@ void SyscallCompletionRing::EndDrain(const Slot& slot) {
     next->progress.place = SlotPlace::kNowhere;
     queued_.PushBack(next);
   }
-  held_back_ = !behind_drain_.empty();
+  SetHeldBack(!behind_drain_.empty());
 }
 
 void SyscallCompletionRing::Abandon(Slot* slot) {
   in_flight_.Remove(slot);
+  if (looks_closer_) ConcludeCloser(*slot);
   slot->Become(SlotState::kAbandoned);
   slot->ring = nullptr;
-  if (held_back_ && slot->entry.drain()) EndDrain(*slot);
 }
 
 SyscallCompletionRing::Whereabouts SyscallCompletionRing::Find(Seq seq, Slot** slot) const {

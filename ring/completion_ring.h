@@ -65,7 +65,7 @@ class SyscallCompletionRing {
   // there is room; execute it. False: it waits for Start.
   bool Accept(Slot* slot, SyscallSubmissionEntry&& entry, int64_t now_ns) {
     Number(slot, std::move(entry), now_ns);
-    if (queued_.empty() && !held_back_ && in_flight_.size() < max_in_flight_ && !slot->entry.drain()) [[likely]] {
+    if (queued_.empty() && !looks_closer_ && in_flight_.size() < max_in_flight_ && !slot->entry.drain()) [[likely]] {
       Launch(slot);
       return true;
     }
@@ -75,7 +75,8 @@ class SyscallCompletionRing {
   // Takes over an entry that shall wait for its turn even if there is room. Precondition: it is no drain.
   void AcceptWaiting(Slot* slot, SyscallSubmissionEntry&& entry, int64_t now_ns) {
     Number(slot, std::move(entry), now_ns);
-    Enqueue(slot);
+    if (held_back_) return WaitBehindDrain(slot);
+    queued_.PushBack(slot);
   }
 
   // Takes over an entry that waits for another one of its chain: nothing starts it before Unlink. Precondition: it is no drain.
@@ -95,8 +96,10 @@ class SyscallCompletionRing {
   // The next entry to execute, now in flight; null when nothing waits or max_in_flight is reached.
   Slot* Start() {
     if (in_flight_.size() >= max_in_flight_) return nullptr;
+    if (looks_closer_) [[unlikely]] {
+      return StartCloser();
+    }
     Slot* slot = queued_.PopNext();
-    if (slot == nullptr) slot = held_back_ ? PopDrain() : nullptr;
     if (slot != nullptr) Launch(slot);
     return slot;
   }
@@ -117,10 +120,10 @@ class SyscallCompletionRing {
     } else {
       RemoveWaiting(slot);
     }
-    slot->Become(SlotState::kDone);
-    if (held_back_ && slot->entry.drain()) [[unlikely]] {
-      EndDrain(*slot);
+    if (looks_closer_) [[unlikely]] {
+      ConcludeCloser(*slot);
     }
+    slot->Become(SlotState::kDone);
     if (observer_ != nullptr) ObserveEnd(*slot, now_ns);
   }
 
@@ -176,8 +179,17 @@ class SyscallCompletionRing {
     slot->Become(SlotState::kQueued);
     if (observer_ != nullptr) observer_->OnQueued(slot->entry, slot->seq);
   }
-  // Of an entry that may not start at once. True: it is a drain that nothing holds up.
+  // Of an entry that may not start at once, or not without a closer look. True: it was started, nothing holds it up.
   bool Enqueue(Slot* slot);
+  void WaitBehindDrain(Slot* slot);
+  Slot* StartCloser();
+  void ConcludeCloser(Slot& slot);
+  void LaunchCounted(Slot* slot);
+  bool BytesFit(const Slot& slot) const;
+  void SetHeldBack(bool held_back) {
+    held_back_ = held_back;
+    looks_closer_ = held_back || counts_bytes_;
+  }
   void RemoveWaiting(Slot* slot);
   // The drain at the front of behind_drain_, once nothing before it is left.
   Slot* PopDrain();
@@ -205,6 +217,11 @@ class SyscallCompletionRing {
   SlotList behind_drain_;
   // Whether a drain is under way or waits.
   bool held_back_ = false;
+  // Whether there is a limit of bytes in flight.
+  bool counts_bytes_ = false;
+  // Either of them: what starts and what ends has to be looked at.
+  bool looks_closer_ = false;
+  size_t bytes_in_flight_ = 0;
   SlotList in_flight_;
   SlotList completed_;
   // The last kRememberedDrops dropped entries, as a circle; made at the first drop.

@@ -1,6 +1,7 @@
 #include "agentos/ring/operation.h"
 
 #include <array>
+#include <type_traits>
 
 namespace agentos {
 
@@ -42,6 +43,27 @@ int FdOf(const Operation& operation) {
           return op.from_fd;
         } else {
           return -1;
+        }
+      },
+      operation);
+}
+
+size_t BytesOf(const Operation& operation) {
+  return std::visit(
+      [](const auto& op) -> size_t {
+        using Op = std::decay_t<decltype(op)>;
+        if constexpr (std::is_same_v<Op, operation::ReadFile>) {
+          return kReadFileBytes;
+        } else if constexpr (std::is_same_v<Op, operation::IpcSend> || std::is_same_v<Op, operation::IpcRecv> ||
+                             std::is_same_v<Op, operation::Fallocate> || std::is_same_v<Op, operation::Ftruncate>) {
+          // Mailboxes have limits of their own; room on a disk is not moved.
+          return 0;
+        } else if constexpr (requires { op.data; }) {
+          return op.data.size();
+        } else if constexpr (requires { op.size; }) {
+          return op.size;
+        } else {
+          return 0;
         }
       },
       operation);

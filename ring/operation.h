@@ -321,6 +321,10 @@ bool IsBatchable(const Operation& operation);
 // The fd it works on, -1 where it has none; of a Splice the one it takes from.
 int FdOf(const Operation& operation);
 
+// The bytes it is going to move, as far as that is known beforehand; kReadFileBytes for a ReadFile, 0 for what moves none.
+inline constexpr size_t kReadFileBytes = 65536;
+size_t BytesOf(const Operation& operation);
+
 // Whether it works on this fd, as a Splice does on two, and what is confined on its directory.
 bool WorksOn(const Operation& operation, int fd);
 

@@ -41,6 +41,9 @@ class StartQueue {
     ++size_;
   }
 
+  // What PopNext would take out.
+  const Slot* PeekNext() const { return size_ == 0 ? nullptr : levels_[NextLevel()].front(); }
+
   // Takes out the entry that starts next; null when there is none.
   Slot* PopNext() {
     if (size_ == 0) return nullptr;
