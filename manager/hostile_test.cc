@@ -349,7 +349,7 @@ TEST_P(HostileTest, ForkedChildrenAreRefusedAndHarmNothing) {
   const Seq ready = Submit(Entry::Nop(kPid, 0));
   EXPECT_TRUE(Succeeded(Run(Entry::ReadFile(kPid, "/proc/version", 0))));
   const size_t fds = OpenFds();
-  const bool threads = manager().Executor().kind == ExecutorKind::kThreadPool;
+  const bool threads = manager().Executor().kind != ExecutorKind::kIoUring;
   const std::string answer = RunInChild([&]() -> std::string {
     constexpr auto kFailed = absl::StatusCode::kFailedPrecondition;
     std::vector<Entry> entries(1);
