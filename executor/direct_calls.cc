@@ -221,28 +221,27 @@ bool IsStream(int fd) {
 
 bool WaitsForAll(uint32_t flags) { return (flags & MSG_WAITALL) != 0 && (flags & MSG_PEEK) == 0; }
 
-Attempt TrySend(const io_uring_sqe& sqe, int32_t done) {
+// Until it would wait, or until all is moved where that was asked for.
+template <typename Call>
+Attempt TryInParts(const io_uring_sqe& sqe, int32_t done, Next when_ready, Call call) {
   for (;;) {
     const size_t size = sqe.len - static_cast<uint32_t>(done);
-    const int64_t n =
-        OrErrno(send(sqe.fd, PointerOf<char>(sqe.addr) + done, size, static_cast<int>(sqe.msg_flags) | MSG_DONTWAIT));
+    const int64_t n = OrErrno(call(PointerOf<char>(sqe.addr) + done, size, static_cast<int>(sqe.msg_flags) | MSG_DONTWAIT));
     if (n == -EINTR) continue;
-    if (n == -EAGAIN && (sqe.msg_flags & MSG_DONTWAIT) == 0) return {Next::kWhenWritable, done};
+    if (n == -EAGAIN && (sqe.msg_flags & MSG_DONTWAIT) == 0) return {when_ready, done};
     if (n <= 0 || !WaitsForAll(sqe.msg_flags) || static_cast<size_t>(n) == size || !IsStream(sqe.fd)) return Done(Total(done, n));
     done += static_cast<int32_t>(n);
   }
 }
 
+Attempt TrySend(const io_uring_sqe& sqe, int32_t done) {
+  return TryInParts(sqe, done, Next::kWhenWritable,
+                    [&](const char* data, size_t size, int flags) { return send(sqe.fd, data, size, flags); });
+}
+
 Attempt TryReceive(const io_uring_sqe& sqe, int32_t done) {
-  for (;;) {
-    const size_t size = sqe.len - static_cast<uint32_t>(done);
-    const int64_t n =
-        OrErrno(recv(sqe.fd, PointerOf<char>(sqe.addr) + done, size, static_cast<int>(sqe.msg_flags) | MSG_DONTWAIT));
-    if (n == -EINTR) continue;
-    if (n == -EAGAIN && (sqe.msg_flags & MSG_DONTWAIT) == 0) return {Next::kWhenReadable, done};
-    if (n <= 0 || !WaitsForAll(sqe.msg_flags) || static_cast<size_t>(n) == size || !IsStream(sqe.fd)) return Done(Total(done, n));
-    done += static_cast<int32_t>(n);
-  }
+  return TryInParts(sqe, done, Next::kWhenReadable,
+                    [&](char* memory, size_t size, int flags) { return recv(sqe.fd, memory, size, flags); });
 }
 
 // The message less the bytes that are done: of one with a single part, as only such are ever continued.
