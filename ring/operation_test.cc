@@ -79,6 +79,19 @@ TEST(Operation, IsOfItsKindAndBearsTheNameOfItsFactory) {
   }
 }
 
+TEST(Operation, SaysHowManyBytesItMoves) {
+  EXPECT_EQ(BytesOf(operation::Read{5, 100, 0}), 100u);
+  EXPECT_EQ(BytesOf(operation::RecvInto{5, ResultBufferPool::NewUnpooled(8), 8, 0}), 8u);
+  EXPECT_EQ(BytesOf(operation::Write{5, "data", 0}), 4u);
+  EXPECT_EQ(BytesOf(operation::WriteFile{"path", "data"}), 4u);
+  EXPECT_EQ(BytesOf(operation::Splice{5, 0, 6, 0, 77, 0}), 77u);
+  EXPECT_EQ(BytesOf(operation::ReadFile{"path"}), kReadFileBytes);
+  for (const size_t none : {BytesOf(operation::Nop{}), BytesOf(operation::IpcSend{7, "data"}), BytesOf(operation::IpcRecv{9}),
+                            BytesOf(operation::Fallocate{5, 0, 0, 9}), BytesOf(operation::Ftruncate{5, 9})}) {
+    EXPECT_EQ(none, 0u);
+  }
+}
+
 TEST(Operation, HasANameOfItsOwn) {
   std::set<std::string> names;
   for (size_t i = 0; i < kOperationKinds; ++i) {
