@@ -44,29 +44,56 @@ struct FileWorkers::State {
 
   // Under the mutex, with everything that RemoveQueued looks at.
   void Append(Job* first, Job* last, size_t count) {
-    (tail == nullptr ? head : tail->next) = first;
-    Job* previous = tail;
-    for (Job* job = first; job != nullptr; job = job->next) {
-      job->previous = previous;
+    for (Job* job = first; job != nullptr;) {
+      Job* const next = job == last ? nullptr : job->next;
+      Level& level = levels[job->level];
+      job->previous = level.tail;
+      job->next = nullptr;
+      (level.tail == nullptr ? level.head : level.tail->next) = job;
+      level.tail = job;
       job->queued = true;
-      previous = job;
+      job = next;
     }
-    tail = last;
     SetQueued(queued.load(std::memory_order_relaxed) + count);
   }
 
   void Unlink(Job* job) {
-    (job->previous == nullptr ? head : job->previous->next) = job->next;
-    (job->next == nullptr ? tail : job->next->previous) = job->previous;
+    Level& level = levels[job->level];
+    (job->previous == nullptr ? level.head : job->previous->next) = job->next;
+    (job->next == nullptr ? level.tail : job->next->previous) = job->previous;
     job->queued = false;
     SetQueued(queued.load(std::memory_order_relaxed) - 1);
   }
 
+  // The next to start, taken out; null when there is none.
+  Job* TakeNext() {
+    if (empty()) return nullptr;
+    size_t chosen = 0;
+    // One that was passed over too often goes first.
+    while (chosen < kLevels && (levels[chosen].head == nullptr || levels[chosen].passed_over < kPatience)) ++chosen;
+    if (chosen == kLevels) {
+      chosen = kLevels - 1;
+      while (levels[chosen].head == nullptr) --chosen;
+    }
+    for (size_t below = 0; below < chosen; ++below) {
+      if (levels[below].head != nullptr) ++levels[below].passed_over;
+    }
+    levels[chosen].passed_over = 0;
+    Job* job = levels[chosen].head;
+    Unlink(job);
+    return job;
+  }
+  bool empty() const { return queued.load(std::memory_order_relaxed) == 0; }
+
   void SetQueued(size_t count) { queued.store(count, std::memory_order_relaxed); }
 
   std::mutex mutex;
-  Job* head = nullptr;
-  Job* tail = nullptr;
+  struct Level {
+    Job* head = nullptr;
+    Job* tail = nullptr;
+    uint32_t passed_over = 0;
+  };
+  std::array<Level, kLevels> levels;
   // Threads that wait on `work`, and the notifications on their way to them. A thread that wakes by itself may take another's
   // notification for its own: that one then finds one job less, or none, and waits again.
   size_t waiting = 0;
@@ -131,7 +158,7 @@ bool FileWorkers::Stop(absl::Duration deadline) {
   // What the clock can add to its time.
   const auto limit = absl::ToChronoNanoseconds(std::clamp(deadline, absl::ZeroDuration(), absl::Hours(24 * 365)));
   std::unique_lock<std::mutex> lock(state->mutex);
-  AGENTOS_CHECK(state->head == nullptr);
+  AGENTOS_CHECK(state->empty());
   state->stopping = true;
   state->work.notify_all();
   const auto all_ended = [&] { return state->ended == state->started; };
@@ -173,15 +200,14 @@ void* FileWorkers::Run(void* argument) {
 
   std::unique_lock<std::mutex> lock(state.mutex);
   for (;;) {
-    while (state.head == nullptr && !state.stopping) {
+    while (state.empty() && !state.stopping) {
       ++state.waiting;
       state.work.wait(lock);
       --state.waiting;
       if (state.notified > 0) --state.notified;
     }
-    Job* job = state.head;
+    Job* job = state.TakeNext();
     if (job == nullptr) break;
-    state.Unlink(job);
     lock.unlock();
     job->run(job);
     Acquire(lock);

@@ -1,7 +1,7 @@
 // A few threads that run jobs which may block: plain system calls on files, where the kernel's ring would be slower.
 //
 // No thread exists before the first job; each is started when a job comes and no other is idle, up to the bound. Jobs start in
-// the order they were added. A worker takes one at a time, so a job that is stuck (a dead network file system) holds up no other
+// the order they were added, those of a higher level first; no level is starved. A worker takes one at a time, so a job that is stuck (a dead network file system) holds up no other
 // as long as one thread is free. A job reports its result by itself; the pool knows nothing of it.
 //
 // The threads are called agentos-file-0, -1, ... and are library threads (library_thread.h).
@@ -22,6 +22,7 @@
 #define AGENTOS_EXECUTOR_FILE_WORKERS_H_
 
 #include <cstddef>
+#include <cstdint>
 #include <memory>
 
 #include "absl/time/time.h"
@@ -30,11 +31,16 @@ namespace agentos {
 
 class FileWorkers {
  public:
+  static constexpr size_t kLevels = 3;
+  // How often in a row others may start before the jobs of a lower level.
+  static constexpr uint32_t kPatience = 16;
   // More would not fit the thread's name, nor any use.
   static constexpr size_t kMaxThreads = 64;
 
   struct Job {
     void (*run)(Job*) = nullptr;
+    // Jobs of the last level start first, those of the first one last: 0 to kLevels - 1.
+    uint8_t level = 1;
     Job* next = nullptr;  // the owner's to link a batch for Add; the pool's from then until `run`
     // The pool's.
     Job* previous = nullptr;

@@ -227,6 +227,31 @@ TEST_F(FileWorkersTest, StartsInTheOrderAdded) {
   EXPECT_EQ(order, (std::vector<int>{0, 1, 2, 3, 4, 5, 6, 7, 8}));
 }
 
+TEST_F(FileWorkersTest, P6StartsUrgentJobsFirstAndStarvesNone) {
+  GateJob gate;
+  std::vector<int> started;
+  std::vector<FunctionJob> jobs;
+  constexpr int kUrgent = 40;
+  for (int i = 0; i < kUrgent + 2; ++i) jobs.emplace_back([&started, i] { started.push_back(i); });
+  // The first two are background and normal work, added before the urgent.
+  jobs[0].level = 0;
+  for (size_t i = 2; i < jobs.size(); ++i) jobs[i].level = 2;
+  {
+    FileWorkers workers(1);
+    ASSERT_TRUE(AddOne(workers, gate));
+    gate.begun.wait();
+    Link(jobs);
+    ASSERT_TRUE(workers.Add(&jobs.front(), &jobs.back(), jobs.size()));
+    gate.open.count_down();
+    while (workers.queued() > 0) std::this_thread::yield();
+  }
+  ASSERT_EQ(started.size(), jobs.size());
+  EXPECT_EQ(started[0], 2);
+  const auto place = [&](int job) { return std::find(started.begin(), started.end(), job) - started.begin(); };
+  EXPECT_EQ(place(0), static_cast<int>(FileWorkers::kPatience));
+  EXPECT_EQ(place(1), static_cast<int>(FileWorkers::kPatience) + 1);
+}
+
 TEST_F(FileWorkersTest, RemovedJobsDoNotRunAndTheOthersDo) {
   GateJob gate;
   FileWorkers workers(1);
@@ -400,7 +425,7 @@ TEST(FileWorkersDeathTest, StopWithQueuedJobsIsABug) {
         FunctionJob waiting([] {});
         if (AddOne(workers, gate) && AddOne(workers, waiting)) workers.Stop(absl::ZeroDuration());
       },
-      "head == nullptr");
+      "empty");
 }
 
 TEST_F(FileWorkersTest, AnswersFalseWhenTheSystemRefusesTheFirstThread) {

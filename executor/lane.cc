@@ -276,6 +276,7 @@ void Lane::BeginJob(Slot& slot) {
   }
   job->run = &RunFileJob;
   job->lane = this;
+  job->level = static_cast<uint8_t>(slot.entry.priority());
   job->slot = &slot;
   job->max_file_size = RingOf(slot).options().max_file_size;
   if (slot.entry.kind() == OperationKind::kReadFile) job->first_buffer = buffers_.Acquire(kFirstReadSize);
