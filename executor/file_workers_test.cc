@@ -8,10 +8,14 @@
 
 #include <algorithm>
 #include <atomic>
+#include <cstddef>
+#include <cstdint>
 #include <cstdio>
+#include <deque>
 #include <fstream>
 #include <functional>
 #include <future>
+#include <initializer_list>
 #include <latch>
 #include <memory>
 #include <string>
@@ -250,6 +254,72 @@ TEST_F(FileWorkersTest, P6StartsUrgentJobsFirstAndStarvesNone) {
   const auto place = [&](int job) { return std::find(started.begin(), started.end(), job) - started.begin(); };
   EXPECT_EQ(place(0), static_cast<int>(FileWorkers::kPatience));
   EXPECT_EQ(place(1), static_cast<int>(FileWorkers::kPatience) + 1);
+}
+
+// Jobs that note that they ran, for one thread that a gate keeps busy until all are queued.
+class FileWorkersOrderTest : public FileWorkersTest {
+ protected:
+  void SetUp() override {
+    FileWorkersTest::SetUp();
+    ASSERT_TRUE(AddOne(workers_, gate_));
+    gate_.begun.wait();
+  }
+  void TearDown() override {
+    // What a failed test has left.
+    for (FunctionJob& job : jobs_) workers_.RemoveQueued(&job);
+    if (!open_) gate_.open.count_down();
+    FileWorkersTest::TearDown();
+  }
+
+  void Make(std::initializer_list<uint8_t> levels) {
+    for (const uint8_t level : levels) {
+      jobs_.emplace_back([this, i = static_cast<int>(jobs_.size())] {
+        order_.push_back(i);
+        done_->count_down();
+      });
+      jobs_.back().level = level;
+    }
+  }
+  // From first to last, both included, as one batch.
+  bool Add(size_t first, size_t last) {
+    for (size_t i = first; i < last; ++i) jobs_[i].next = &jobs_[i + 1];
+    return workers_.Add(&jobs_[first], &jobs_[last], last - first + 1);
+  }
+  std::vector<int> OrderOf(size_t count) {
+    EXPECT_EQ(workers_.queued(), count);
+    done_ = std::make_unique<std::latch>(static_cast<ptrdiff_t>(count));
+    open_ = true;
+    gate_.open.count_down();
+    done_->wait();
+    return order_;
+  }
+
+  std::deque<FunctionJob> jobs_;
+  GateJob gate_;
+  bool open_ = false;
+  std::vector<int> order_;
+  std::unique_ptr<std::latch> done_;
+  FileWorkers workers_{1};
+};
+
+TEST_F(FileWorkersOrderTest, P6BatchesThatMixLevelsStartByLevelThenInTheOrderAdded) {
+  Make({0, 1, 2, 2, 0, 1, 1, 2, 0});
+  ASSERT_TRUE(Add(0, 3));
+  ASSERT_TRUE(Add(4, 4));
+  ASSERT_TRUE(Add(5, 8));
+  EXPECT_EQ(OrderOf(9), (std::vector<int>{2, 3, 7, 1, 5, 6, 0, 4, 8}));
+}
+
+TEST_F(FileWorkersOrderTest, JobsOfEveryLevelCanBeRemovedFromEveryPlace) {
+  // Job i is of level i % 3 and in place i / 3 there.
+  Make({0, 1, 2, 0, 1, 2, 0, 1, 2, 0, 1, 2, 0, 1, 2});
+  ASSERT_TRUE(Add(0, 14));
+  // The first, the last and the middle one of each; then what is added comes behind what is left.
+  for (const size_t i : {0u, 1u, 2u, 12u, 13u, 14u, 6u, 7u, 8u}) EXPECT_TRUE(workers_.RemoveQueued(&jobs_[i])) << i;
+  for (const size_t i : {0u, 14u, 7u}) EXPECT_FALSE(workers_.RemoveQueued(&jobs_[i])) << i;
+  Make({0, 2});
+  ASSERT_TRUE(Add(15, 16));
+  EXPECT_EQ(OrderOf(8), (std::vector<int>{5, 11, 16, 4, 10, 3, 9, 15}));
 }
 
 TEST_F(FileWorkersTest, RemovedJobsDoNotRunAndTheOthersDo) {

@@ -112,6 +112,41 @@ TEST_F(PositionOrderTest, OneThatIsWithdrawnLetsGoWhomItHeldUp) {
   EXPECT_EQ(ready_, std::vector<Slot*>{&second});
 }
 
+// The peer answers only what it is asked, so a write must not wait for reads, nor for another way round.
+TEST_F(PositionOrderTest, WhatIsParkedOnAStreamHoldsUpOnlyItsOwnKind) {
+  const Pair sockets = MakeSocketPair(SOCK_STREAM);
+  const int fd = sockets.first.get();
+  Slot* reads[] = {&Read(fd), &Read(fd), &Read(fd)};
+  Slot* writes[] = {&Write(fd), &Write(fd), &Write(fd)};
+  EXPECT_TRUE(order_.Acquire(*reads[0]));
+  EXPECT_FALSE(order_.Acquire(*reads[1]));
+  EXPECT_FALSE(order_.Acquire(*reads[2]));
+  EXPECT_TRUE(order_.Acquire(*writes[0]));
+  EXPECT_FALSE(order_.Acquire(*writes[1]));
+  EXPECT_FALSE(order_.Acquire(*writes[2]));
+  // Parked in the order read, read, write, write: the end of a write passes the reads, and one write only.
+  order_.Release(*writes[0], ready_);
+  EXPECT_EQ(ready_, std::vector<Slot*>{writes[1]});
+  order_.Withdraw(*reads[1], ready_);
+  EXPECT_EQ(ready_.size(), 1u) << "the first read is still under way";
+  order_.Release(*reads[0], ready_);
+  EXPECT_EQ(ready_, (std::vector<Slot*>{writes[1], reads[2]}));
+  order_.Release(*writes[1], ready_);
+  EXPECT_EQ(ready_, (std::vector<Slot*>{writes[1], reads[2], writes[2]}));
+}
+
+// One with a position is read and written in turn, whatever is parked.
+TEST_F(PositionOrderTest, WhatIsParkedOnAFileHoldsUpEverybody) {
+  Slot& read = Read(file_.get());
+  Slot& second = Read(file_.get());
+  Slot& write = Write(file_.get());
+  EXPECT_TRUE(order_.Acquire(read));
+  EXPECT_FALSE(order_.Acquire(second));
+  EXPECT_FALSE(order_.Acquire(write));
+  order_.Release(read, ready_);
+  EXPECT_EQ(ready_, std::vector<Slot*>{&second});
+}
+
 TEST_F(PositionOrderTest, ASeekOfAStreamTakesNothingFromWhoHoldsIt) {
   const Pair sockets = MakeSocketPair(SOCK_STREAM);
   Slot& read = Read(sockets.first.get());

@@ -9,6 +9,7 @@
 #include <utility>
 #include <vector>
 
+#include "absl/strings/str_cat.h"
 #include "agentos/manager/manager_fixture.h"
 #include "agentos/manager/test_manager.h"
 #include "agentos/ring/observer.h"
@@ -167,6 +168,58 @@ TEST_P(PriorityTest, P6WhatIsUnderWayIsBoundedInBytesToo) {
 }
 
 INSTANTIATE_TEST_SUITE_P(Threading, PriorityTest, BothThreadings(), ThreadingName);
+
+// One worker, which is held up until all its jobs are queued: completions are then in the order in which it took them.
+class WholeFilePriorityTest : public ManagerTest {
+ protected:
+  // Writes files, one for each priority, in one batch; the places in the batch, in the order in which they were written.
+  std::vector<uint64_t> OrderOfWrites(const std::vector<Priority>& priorities) {
+    Spill(Path("gated"), "old");
+    IoUringManagerOptions options = Options();
+    options.file_workers = 1;
+    MakeManager(options);
+    WriteGate gate(Path("gated"));
+    if (!gate.holds()) return {};
+    const Seq running = Submit(Entry::WriteFile(kPid, Path("gated"), Bytes("new"), 0));
+    gate.AwaitWriter();
+    std::vector<Entry> entries;
+    for (const Priority priority : priorities) {
+      const uint64_t i = entries.size();
+      entries.push_back(Entry::WriteFile(kPid, Path(absl::StrCat(i)), Bytes("x"), i).WithPriority(priority));
+    }
+    EXPECT_TRUE(manager().SubmitBatch(kPid, std::move(entries)).ok());
+    gate.Release();
+    EXPECT_TRUE(Succeeded(Wait(running), 3));
+    const size_t count = priorities.size();
+    const absl::StatusOr<std::vector<Done>> done = manager().WaitCompletions(kPid, count, count, absl::Seconds(30));
+    EXPECT_TRUE(done.ok()) << done.status();
+    std::vector<uint64_t> order;
+    if (!done.ok()) return {count};
+    for (const Done& one : *done) {
+      EXPECT_TRUE(Succeeded(one, 1));
+      order.push_back(one.user_data);
+    }
+    return order;
+  }
+};
+
+TEST_P(WholeFilePriorityTest, P6UrgentFilesGoFirstAmongThoseThatWaitForAWorker) {
+  const std::vector<uint64_t> order = OrderOfWrites(
+      {Priority::kBackground, Priority::kNormal, Priority::kUrgent, Priority::kBackground, Priority::kNormal, Priority::kUrgent});
+  if (order.empty()) GTEST_SKIP() << "this file system has no leases, which keep an open waiting";
+  EXPECT_EQ(order, (std::vector<uint64_t>{2, 5, 1, 4, 0, 3}));
+}
+
+TEST_P(WholeFilePriorityTest, P6FilesInTheBackgroundAreNotStarvedByUrgentOnes) {
+  std::vector<Priority> priorities(StartQueue::kPatience + 10, Priority::kUrgent);
+  priorities[0] = Priority::kBackground;
+  const std::vector<uint64_t> order = OrderOfWrites(priorities);
+  if (order.empty()) GTEST_SKIP() << "this file system has no leases, which keep an open waiting";
+  ASSERT_EQ(order.size(), priorities.size());
+  EXPECT_EQ(order[StartQueue::kPatience], 0u);
+}
+
+INSTANTIATE_TEST_SUITE_P(Threading, WholeFilePriorityTest, BothThreadings(), ThreadingName);
 
 }  // namespace
 }  // namespace agentos

@@ -324,6 +324,32 @@ TEST_F(CompletionRingTest, ForgetsTheDrainsOfTheFormerLife) {
   EXPECT_TRUE(at_once_);
 }
 
+TEST_F(CompletionRingTest, ADrainThatIsAbandonedHoldsUpNobodyAnyMore) {
+  for (const bool followed : {false, true}) {
+    Begin(4, 4);
+    Slot* drain = Accept(SyscallSubmissionEntry::Nop(kPid, 0).WithDrain());
+    Slot* behind = followed ? Accept() : nullptr;
+    EXPECT_EQ(at_once_, !followed);
+    ring_.Abandon(drain);
+    slots_.Free(drain);
+    EXPECT_EQ(ring_.Start(), behind);
+    EXPECT_FALSE(ring_.may_start());
+    Accept();
+    EXPECT_TRUE(at_once_);
+  }
+}
+
+TEST_F(CompletionRingTest, OneThatLetsOthersGoFirstStillWaitsForADrain) {
+  Begin(4, 4);
+  Slot* drain = Accept(SyscallSubmissionEntry::Nop(kPid, 0).WithDrain());
+  ASSERT_TRUE(slots_.Reserve(1));
+  Slot* slot = slots_.Allocate();
+  ring_.AcceptWaiting(slot, SyscallSubmissionEntry::Nop(kPid, 0), 0);
+  EXPECT_EQ(ring_.Start(), nullptr);
+  Complete(drain);
+  EXPECT_EQ(ring_.Start(), slot);
+}
+
 TEST_F(CompletionRingTest, GivesOutCompletionsInTheOrderInWhichTheyCame) {
   Begin(8, 8, 3);
   const std::vector<Slot*> accepted = Accept(5);
