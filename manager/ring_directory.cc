@@ -26,8 +26,8 @@ void RingDirectory::Put(Table& table, Pid pid, BoundRing* ring) {
 }
 
 void RingDirectory::Insert(Pid pid, BoundRing* ring) {
-  // A table half full is built anew.
-  if (2 * (size() + 1) > tables_.back()->cells.size()) Rebuild();
+  // At half, removed cells would in time take the place of every empty one, and a look-up in vain would pass over all of them.
+  if (3 * (size() + 1) > tables_.back()->cells.size()) Rebuild();
   Put(*tables_.back(), pid, ring);
   size_.fetch_add(1, std::memory_order_relaxed);
 }
