@@ -13,7 +13,8 @@
 #include "agentos/executor/file_path.h"
 #include "agentos/executor/plain_file_steps.h"
 
-// WriteFile with options. Both need the directory that holds the file itself: to put another file beside it, and to flush its name.
+// WriteFile with options. Both need the directory that holds the file itself: to put another file beside it, and to flush its
+// name.
 
 namespace agentos::executor_internal {
 

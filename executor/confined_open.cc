@@ -30,8 +30,8 @@ int TryOpen(int directory_fd, const char* path, const open_how& how) {
   return -EAGAIN;
 }
 
-// Whether the kernel has its answer to a path that leads out. One that has openat2 and does not know RESOLVE_BENEATH, or passes over
-// it, as an emulation of Linux might, gives another.
+// Whether the kernel has its answer to a path that leads out. One that has openat2 and does not know RESOLVE_BENEATH, or passes
+// over it, as an emulation of Linux might, gives another.
 int Ask() {
   const int root = open("/", O_PATH | O_DIRECTORY | O_CLOEXEC);
   if (root < 0) return errno;

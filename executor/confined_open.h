@@ -1,11 +1,12 @@
-// Opening a file beneath a directory, so that no path leads out of it: neither "..", nor a symbolic link, nor one of /proc's magic
-// links, nor somebody who renames directories meanwhile. openat2(2) with RESOLVE_BENEATH does it in the kernel, in one step. Where the
-// kernel cannot, the open is refused: there is no second best that a rename does not get around. Private to executor/.
+// Opening a file beneath a directory, so that no path leads out of it: neither "..", nor a symbolic link, nor one of /proc's
+// magic links, nor somebody who renames directories meanwhile. openat2(2) with RESOLVE_BENEATH does it in the kernel, in one
+// step. Where the kernel cannot, the open is refused: there is no second best that a rename does not get around. Private to
+// executor/.
 //
 // Thread rule: any thread.
-// Errors: EXDEV when the path would lead out, ELOOP for a magic link, ENOSYS where the kernel cannot confine (or a seccomp profile
-// does not let it), and those of open(2). EAGAIN, by which the kernel says that a rename came between, is tried again a bounded number
-// of times.
+// Errors: EXDEV when the path would lead out, ELOOP for a magic link, ENOSYS where the kernel cannot confine (or a seccomp
+// profile does not let it), and those of open(2). EAGAIN, by which the kernel says that a rename came between, is tried again a
+// bounded number of times.
 // Source: openat2(2).
 //
 //   if (const int error = WhyNotConfined()) return error;
@@ -22,8 +23,8 @@ namespace agentos {
 // How often an open is tried that a rename came between.
 inline constexpr int kMostConfinedTries = 128;
 
-// 0 when the kernel confines. Asked once per process, and again while it cannot be asked for want of descriptors or memory, which is the
-// errno then.
+// 0 when the kernel confines. Asked once per process, and again while it cannot be asked for want of descriptors or memory, which
+// is the errno then.
 int WhyNotConfined();
 
 // The operand of openat2 for an open(2) with these flags, which ignores some that openat2 refuses.

@@ -1,6 +1,7 @@
 // What a confined open answers, by itself: every way out is closed, everything within is open.
 //
-// The kernel is asked once per process: the tests of the asking are in children of a process that has not asked (the first suite).
+// The kernel is asked once per process: the tests of the asking are in children of a process that has not asked (the first
+// suite).
 
 #include "agentos/executor/confined_open.h"
 

@@ -291,8 +291,8 @@ Attempt TryAccept(const io_uring_sqe& sqe) {
   return fd == -EAGAIN ? Attempt{Next::kWhenReadable} : Done(fd);
 }
 
-// A socket that connects has no other users yet who would mind that it does not block for a moment. The call is made again when it is
-// writable: it then answers how the connection ended, as a blocking one does.
+// A socket that connects has no other users yet who would mind that it does not block for a moment. The call is made again when
+// it is writable: it then answers how the connection ended, as a blocking one does.
 Attempt TryConnect(const io_uring_sqe& sqe) {
   const int flags = fcntl(sqe.fd, F_GETFL);
   if (flags < 0) return DoneOrErrno(-1);

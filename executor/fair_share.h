@@ -1,4 +1,5 @@
-// Whose turn it is to start entries, among the rings of a lane that have some waiting: in turns, each as long as the ring's weight.
+// Whose turn it is to start entries, among the rings of a lane that have some waiting: in turns, each as long as the ring's
+// weight.
 //
 // A ring comes here when it has entries that wait for their turn, which most never have: an entry that finds room starts at once.
 // Those that do take turns of kStartsPerTurn times RingOptions::weight starts, so a process with ten thousand queued entries

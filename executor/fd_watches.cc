@@ -136,8 +136,8 @@ void FdWatches::Drop(FdWatch& watch) {
   Control(watch, EPOLL_CTL_DEL, 0);
   const auto found = by_fd_.find(watch.fd);
   if (found != by_fd_.end() && found->second == &watch) {
-    // The program may be closing that number at this moment, or another file may have it: then there is nothing to be found under it.
-    // Not by the C library's function, whose use of a number that another thread closes a race detector would report.
+    // The program may be closing that number at this moment, or another file may have it: then there is nothing to be found under
+    // it. Not by the C library's function, whose use of a number that another thread closes a race detector would report.
     syscall(SYS_epoll_ctl, identity_, EPOLL_CTL_DEL, watch.fd, nullptr);
     by_fd_.erase(found);
   }

@@ -1,9 +1,9 @@
 // What waits for which fd, on one epoll: for each file a queue, served in the order in which they came.
 //
-// A file is watched through a descriptor of our own (held_fds.h), so that it stays the same file whatever the program does with its
-// number, and io_uring's rule holds: what waits keeps the file open. Several who wait for one file share that descriptor. Whether an
-// fd still is the file that is watched under its number is asked of a second epoll, whose entries the kernel finds by number and
-// file together.
+// A file is watched through a descriptor of our own (held_fds.h), so that it stays the same file whatever the program does with
+// its number, and io_uring's rule holds: what waits keeps the file open. Several who wait for one file share that descriptor.
+// Whether an fd still is the file that is watched under its number is asked of a second epoll, whose entries the kernel finds by
+// number and file together.
 //
 // An event disarms the file; Arm puts it back with what is still waited for.
 //

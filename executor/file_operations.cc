@@ -156,9 +156,9 @@ StepResult FillFtruncate(OperationContext& context, Slot& slot, io_uring_sqe& sq
   return context.kernel.Supports(kOpFtruncate) ? StepResult::kWaiting : StepResult::kGeneral;
 }
 
-// The kernel executes every splice on a thread of its own. One that waited for a pipe there would keep it, as long as the wait lasts,
-// from others that could run: so it never waits, and what is not ready is waited for by a poll, which takes no thread and is
-// cancelled at once. A blocking socket it writes to is the exception, which the flag does not concern.
+// The kernel executes every splice on a thread of its own. One that waited for a pipe there would keep it, as long as the wait
+// lasts, from others that could run: so it never waits, and what is not ready is waited for by a poll, which takes no thread and
+// is cancelled at once. A blocking socket it writes to is the exception, which the flag does not concern.
 StepResult FillSplice(OperationContext& context, Slot& slot, io_uring_sqe& sqe) {
   const auto& op = As<operation::Splice>(slot);
   // The other one is where that of every operation is checked.
@@ -192,7 +192,8 @@ bool OpenMayWait(const operation::Open& op) {
   open_how how = {};
   how.flags = static_cast<uint64_t>(O_PATH | O_CLOEXEC | (op.flags & O_NOFOLLOW));
   how.resolve = RESOLVE_CACHED | (op.beneath_fd.has_value() ? RESOLVE_BENEATH | RESOLVE_NO_MAGICLINKS : 0);
-  // EAGAIN also comes from a rename or a mount anywhere, and io_uring's own try, a moment later, would then find what this did not.
+  // EAGAIN also comes from a rename or a mount anywhere, and io_uring's own try, a moment later, would then find what this did
+  // not.
   constexpr int kTries = 3;
   int fd = -1;
   for (int tries = 0; tries < kTries; ++tries) {

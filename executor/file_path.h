@@ -25,8 +25,8 @@ struct FilePath {
 // openat(2), or the same confined.
 int OpenRetrying(const FilePath& file, int flags, mode_t mode = 0);
 
-// The same with O_CLOEXEC, O_NONBLOCK and O_NOCTTY, 0644 for a file that it makes. A regular file on which another process holds a
-// lease, which O_NONBLOCK refuses, is waited for.
+// The same with O_CLOEXEC, O_NONBLOCK and O_NOCTTY, 0644 for a file that it makes. A regular file on which another process holds
+// a lease, which O_NONBLOCK refuses, is waited for.
 int OpenNeverHanging(const FilePath& file, int flags);
 
 }  // namespace agentos

@@ -1,8 +1,9 @@
 // A few threads that run jobs which may block: plain system calls on files, where the kernel's ring would be slower.
 //
 // No thread exists before the first job; each is started when a job comes and no other is idle, up to the bound. Jobs start in
-// the order they were added, those of a higher level first; no level is starved. A worker takes one at a time, so a job that is stuck (a dead network file system) holds up no other
-// as long as one thread is free. A job reports its result by itself; the pool knows nothing of it.
+// the order they were added, those of a higher level first; no level is starved. A worker takes one at a time, so a job that is
+// stuck (a dead network file system) holds up no other as long as one thread is free. A job reports its result by itself; the
+// pool knows nothing of it.
 //
 // The threads are called agentos-file-0, -1, ... and are library threads (library_thread.h).
 //

@@ -1,5 +1,5 @@
-// Descriptors of the library's own for files that entries work on, as io_uring holds a reference: the program may close its fd, and
-// another file may get the number, while a call waits.
+// Descriptors of the library's own for files that entries work on, as io_uring holds a reference: the program may close its fd,
+// and another file may get the number, while a call waits.
 //
 // Which numbers are held is known, so that an entry that names one by accident is refused.
 //

@@ -72,8 +72,9 @@ absl::StatusOr<std::unique_ptr<KernelRing>> KernelRing::Create(const Options& op
   auto uring = std::make_unique<Uring>();
   int error = 0;
   unsigned used = 0;
-  // Locked memory is counted per user, and the kernel gives that of closed rings back late, after 8 to 18 ms here (RLIMIT_MEMLOCK): wait
-  // a moment, then take a smaller ring rather than none. More results than it holds are kept by the kernel.
+  // Locked memory is counted per user, and the kernel gives that of closed rings back late, after 8 to 18 ms here
+  // (RLIMIT_MEMLOCK): wait a moment, then take a smaller ring rather than none. More results than it holds are kept by the
+  // kernel.
   constexpr unsigned kFewestEntries = 32;
   constexpr auto kPause = std::chrono::milliseconds(5);
   int pauses = 20;

@@ -305,8 +305,8 @@ void Lane::BeginIpc(Slot& slot) {
 
 void Lane::BeginOpen(Slot& slot) {
   if (!IsSlowOpen(slot) && OpenMayWait(std::get<operation::Open>(slot.entry.operation()))) MakeSlowOpen(slot);
-  // The kernel's thread belongs to whoever submits, and one that ends before its open is left hanging in the kernel until the other end
-  // of the FIFO comes: so a worker submits it, which lives as long as the lane. One thread alone has nobody else.
+  // The kernel's thread belongs to whoever submits, and one that ends before its open is left hanging in the kernel until the
+  // other end of the FIFO comes: so a worker submits it, which lives as long as the lane. One thread alone has nobody else.
   if (IsSlowOpen(slot) && !options_.one_thread) return BeginJob(slot);
   BeginKernelStep(slot);
 }
@@ -432,8 +432,8 @@ void Lane::OnResult(const SubmissionRing::Result& result) {
   if (token.index == kNoSlotIndex) {
     if (MemberOf(result.user_data) == kWakeUpMember) {
       wake_armed_ = false;
-      // The leader may not have reached the kernel yet and would then not see this wake-up any more: give it another one, also when it
-      // told only of a job that is not the leader's. The next job would not ring.
+      // The leader may not have reached the kernel yet and would then not see this wake-up any more: give it another one, also
+      // when it told only of a job that is not the leader's. The next job would not ring.
       owes_wake_up_ |= leader_ != nullptr;
     }
     return;

@@ -74,8 +74,8 @@ struct LaneCounters {
 // CLOCK_MONOTONIC in nanoseconds: the clock of every deadline and latency.
 int64_t MonotonicNanos();
 
-// The end of a wait. Its time begins when somebody first has to wait: most calls never do, and a look at the clock costs as much as a
-// lock.
+// The end of a wait. Its time begins when somebody first has to wait: most calls never do, and a look at the clock costs as much
+// as a lock.
 class Deadline {
  public:
   static constexpr int64_t kNever = std::numeric_limits<int64_t>::max();
@@ -118,8 +118,8 @@ class Lane {
   // The loop: starts what may start, submits, collects results, places completions, until there is nothing left to do now.
   void Drive();
 
-  // Whether submitting and waiting may be one kernel entry: one thread has the lane to itself, and everything that is under way is
-  // with the kernel.
+  // Whether submitting and waiting may be one kernel entry: one thread has the lane to itself, and everything that is under way
+  // is with the kernel.
   bool MaySubmitAndWait() const {
     return options_.one_thread && first_new_job_ == nullptr && jobs_under_way_ == 0 && reads_under_way_ == 0 && ready_.empty() &&
            outbox_.empty();
@@ -274,7 +274,8 @@ class Lane {
   // Until when the leader sleeps if nothing happens.
   int64_t leader_sleeps_until_ns_ = 0;
 
-  // The wake-up: a read of wake_fd_ in the kernel ring, unless the ring can wake. wake_value_ must stay valid until it has completed.
+  // The wake-up: a read of wake_fd_ in the kernel ring, unless the ring can wake. wake_value_ must stay valid until it has
+  // completed.
   const int wake_fd_;
   uint64_t wake_value_ = 0;
   bool wake_armed_ = false;
@@ -282,7 +283,8 @@ class Lane {
   bool owes_wake_up_ = false;
   // Whether the leader is in the kernel, or on its way there.
   std::atomic<bool> leader_asleep_{false};
-  // While the leader is in the kernel, or on its way there: how many more finished jobs are worth waking it. Not positive otherwise.
+  // While the leader is in the kernel, or on its way there: how many more finished jobs are worth waking it. Not positive
+  // otherwise.
   std::atomic<int64_t> jobs_until_bell_{0};
 
   // Jobs made since the workers were last told, linked by `next`.

@@ -98,8 +98,8 @@ void Lane::CancelInKernel(Slot& slot, bool after_pause) {
 void Lane::OnCancelResult(SlotToken token, unsigned member, int32_t result) {
   Slot* slot = slots_.Find(token);
   if (result != -ENOENT || slot == nullptr || slot->progress.outstanding == 0 || RunningMember(*slot) != member) return;
-  // It has not ended, and the kernel did not find it: it is on its way from one place to the next (the following member of a chain, a
-  // poll that fired) and may yet come to wait.
+  // It has not ended, and the kernel did not find it: it is on its way from one place to the next (the following member of a
+  // chain, a poll that fired) and may yet come to wait.
   CancelInKernel(*slot, /*after_pause=*/true);
 }
 

@@ -112,8 +112,8 @@ void Lane::Lead(LaneLock& lock, Waiter& waiter, int64_t timeout_ns) {
 }
 
 int64_t Lane::JobsWorthWaking(const Waiter& leader) const {
-  // Waking a thread costs as much as reading ten files. Only a leader that waits alone, for many, and with nothing left to start can do
-  // without each single one.
+  // Waking a thread costs as much as reading ten files. Only a leader that waits alone, for many, and with nothing left to start
+  // can do without each single one.
   const bool alone = waiters_.front()->next_of_lane == nullptr;
   if (!alone || leader.what != Waiter::For::kCount || leader.ring->may_start()) return 1;
   const size_t missing = leader.count - std::min(leader.count, leader.ring->completed().size());

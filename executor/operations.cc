@@ -23,8 +23,8 @@ constexpr int32_t kLastRestart = 516;
 // How often a step is begun again that was interrupted or taken back, before its error goes to the caller.
 constexpr uint8_t kMostRetries = 200;
 
-// An fd that is ready and refuses all the same: a Unix datagram socket whose addressee is full, or a non-blocking Unix socket that
-// connects to a full backlog. Linux has nothing to wait for there, so after a few tries there are pauses, longer each time.
+// An fd that is ready and refuses all the same: a Unix datagram socket whose addressee is full, or a non-blocking Unix socket
+// that connects to a full backlog. Linux has nothing to wait for there, so after a few tries there are pauses, longer each time.
 constexpr uint8_t kTriesBeforePause = 2;
 constexpr int64_t kFirstPauseNs = 500'000;
 constexpr uint8_t kMostDoublings = 6;

@@ -47,7 +47,8 @@ class OperationContext {
   SubmissionRing& kernel;
   ResultBuffers& buffers;
 
-  // The descriptors of the rings themselves: an entry that names one (P16: a Close, a Read of the wake-up) is answered with EBADF.
+  // The descriptors of the rings themselves: an entry that names one (P16: a Close, a Read of the wake-up) is answered with
+  // EBADF.
   void ProtectFds(std::vector<int> fds) {
     std::sort(fds.begin(), fds.end());
     first_own_fd_ = fds.front();
@@ -108,9 +109,9 @@ void CallOff(Slot& slot, io_uring_sqe& sqe);
 
 }  // namespace executor_internal
 
-// Whether an Open may wait for somebody, as that of a FIFO does for its other end. io_uring's own first try opens with O_NONBLOCK and
-// would not wait: such an Open is made slow, which gives it a thread of the kernel's. Like that first try this looks at what the
-// kernel has in memory only: what is not there gets such a thread anyway.
+// Whether an Open may wait for somebody, as that of a FIFO does for its other end. io_uring's own first try opens with O_NONBLOCK
+// and would not wait: such an Open is made slow, which gives it a thread of the kernel's. Like that first try this looks at what
+// the kernel has in memory only: what is not there gets such a thread anyway.
 bool OpenMayWait(const operation::Open& op);
 void MakeSlowOpen(Slot& slot);
 bool IsSlowOpen(const Slot& slot);

@@ -60,8 +60,8 @@ StepResult Conclude(Slot& slot, size_t max_file_size) {
   return EndRead(slot, results[kChainRead]);
 }
 
-// Where there are no direct descriptors, as without io_uring: plain calls that cannot wait, for files that are in memory. All others
-// are a worker's.
+// Where there are no direct descriptors, as without io_uring: plain calls that cannot wait, for files that are in memory. All
+// others are a worker's.
 StepResult ReadWhatIsInMemory(OperationContext& context, Slot& slot) {
   open_how how = {};
   how.flags = O_RDONLY | O_NONBLOCK | O_NOCTTY | O_CLOEXEC;

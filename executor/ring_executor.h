@@ -1,7 +1,8 @@
 // Executes the entries of many processes' rings on a few submission rings: what every executor shares.
 //
 // Each submission ring has a lane, one per processor (with io_uring a kernel ring of its own would cost each of ten thousand
-// processes 41 KiB and 20 us). A ring that has nothing under way moves to the lane of the processor its submitter runs on, so that threads do not meet on a lock; while it has something under way it stays.
+// processes 41 KiB and 20 us). A ring that has nothing under way moves to the lane of the processor its submitter runs on, so
+// that threads do not meet on a lock; while it has something under way it stays.
 //
 // Thread rule: as IoUringManagerOptions::threading says.
 // Lifetime: rings are lent by MakeRing and belong to the executor; they are reused, never freed while it lives. Shutdown must

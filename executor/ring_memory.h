@@ -1,7 +1,7 @@
 // The queues of a SubmissionRing that has no kernel behind it, in ordinary memory.
 //
-// Thread rule: the submission side belongs to whoever takes entries; Post, Flush and Completed are externally synchronised. The user of
-// the ring on the other side may copy results out at the same time.
+// Thread rule: the submission side belongs to whoever takes entries; Post, Flush and Completed are externally synchronised. The
+// user of the ring on the other side may copy results out at the same time.
 //
 //   for (; n > 0; --n) Execute(memory.Head()), memory.Advance(1);
 //   memory.Post(user_data, value);
@@ -64,8 +64,8 @@ class RingMemory {
   }
   unsigned Completed() const { return cq_tail_ - __atomic_load_n(&cq_head_, __ATOMIC_ACQUIRE); }
 
-  // The completion queue's tail once `count` more results have come than have been copied out by now, and whether it has got there: what
-  // another thread takes meanwhile has come all the same, as io_uring counts.
+  // The completion queue's tail once `count` more results have come than have been copied out by now, and whether it has got
+  // there: what another thread takes meanwhile has come all the same, as io_uring counts.
   unsigned Target(unsigned count) const { return __atomic_load_n(&cq_head_, __ATOMIC_ACQUIRE) + count; }
   bool HasReached(unsigned target) const { return static_cast<int>(cq_tail_ - target) >= 0 || !overflow_.empty(); }
 

@@ -27,8 +27,8 @@ socklen_t PrepareAddress(Slot& slot, const std::string& text) {
   return address.length;
 }
 
-// The kernel must not wait for a datagram's room by itself: Linux 6.18 tries again with data that it has consumed already, and what
-// arrives is empty. So the first try never waits, and operations.cc decides what to do about EAGAIN.
+// The kernel must not wait for a datagram's room by itself: Linux 6.18 tries again with data that it has consumed already, and
+// what arrives is empty. So the first try never waits, and operations.cc decides what to do about EAGAIN.
 uint32_t SendFlags(int flags) { return static_cast<uint32_t>(flags | MSG_NOSIGNAL | MSG_DONTWAIT); }
 
 // Of a stream: the kernel waits, and goes on by itself when a part is taken.

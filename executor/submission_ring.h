@@ -92,7 +92,8 @@ class SubmissionRing {
 
   virtual bool Supports(unsigned opcode) const = 0;
 
-  // Registers memory as number `index` of the fixed buffers, up to kFixedBuffers; empty memory takes a registration back. 0 or -errno,
+  // Registers memory as number `index` of the fixed buffers, up to kFixedBuffers; empty memory takes a registration back. 0 or
+  // -errno,
   // -EOPNOTSUPP where there is no such table; nobody needs it to succeed. The first kOwnBuffers are the lane's.
   static constexpr unsigned kFixedBuffers = 1024;
   static constexpr unsigned kOwnBuffers = 4;

@@ -1,8 +1,8 @@
 // Ends a system call that a thread of the library waits in, by a signal to that thread alone.
 //
 // The signal is a real-time signal whose action is the default one when it is first needed; its handler does nothing, so that the
-// call answers EINTR. It is blocked in every thread but during an InterruptibleCall. A signal that comes just before the call begins
-// is lost: whoever interrupts does it again until the call has ended.
+// call answers EINTR. It is blocked in every thread but during an InterruptibleCall. A signal that comes just before the call
+// begins is lost: whoever interrupts does it again until the call has ended.
 //
 // Thread rule: Interrupt from any thread, while the target is sure to exist.
 // Source: signal(7), "Interruption of system calls and library functions by signal handlers".

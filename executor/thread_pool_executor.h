@@ -1,5 +1,5 @@
-// The executor for hosts that refuse io_uring: plain system calls, made at once where they cannot wait, by epoll where they wait for
-// an fd, and by a bounded number of threads otherwise.
+// The executor for hosts that refuse io_uring: plain system calls, made at once where they cannot wait, by epoll where they wait
+// for an fd, and by a bounded number of threads otherwise.
 //
 // Thread rule, lifetime: RingExecutor's.
 // Errors: a Status naming call and errno, when descriptors or threads have run out.

@@ -9,14 +9,14 @@
 //        v            v                      v
 //     completion queue; whoever waits in Enter is woken
 //
-// So a read of cached data costs its system call and nothing else, ten thousand sockets take one thread, and what blocks has threads
-// of its own, up to a bound, from which ASYNC_CANCEL gets it back (thread_interrupt.h). Timers run on the poller.
+// So a read of cached data costs its system call and nothing else, ten thousand sockets take one thread, and what blocks has
+// threads of its own, up to a bound, from which ASYNC_CANCEL gets it back (thread_interrupt.h). Timers run on the poller.
 //
-// Understood: the opcodes of direct_calls.h, POLL_ADD, TIMEOUT (relative or absolute, without a count), ASYNC_CANCEL by user_data,
-// links and hard links, IOSQE_ASYNC. There are no direct descriptors and no registered memory.
+// Understood: the opcodes of direct_calls.h, POLL_ADD, TIMEOUT (relative or absolute, without a count), ASYNC_CANCEL by
+// user_data, links and hard links, IOSQE_ASYNC. There are no direct descriptors and no registered memory.
 //
-// Differences from io_uring that a user of SubmissionRing can see: Enter executes what it takes before it returns, EINTR never ends its
-// wait, and a ring may be destroyed while entries are under way: it waits for the threads that are in a call.
+// Differences from io_uring that a user of SubmissionRing can see: Enter executes what it takes before it returns, EINTR never
+// ends its wait, and a ring may be destroyed while entries are under way: it waits for the threads that are in a call.
 //
 // Thread rule, lifetime, errors: SubmissionRing's.
 // Source: preadv2(2), epoll(7), timerfd_create(2).

@@ -90,8 +90,8 @@ class BoundRing : public SyscallCompletionRing {
   bool wants_start = false;
   RingWaiters waiters;
   PositionOrder positions;
-  // Memory of the process that is registered with the lane's submission ring, and its numbers there. As long as there is any, the ring
-  // stays on its lane.
+  // Memory of the process that is registered with the lane's submission ring, and its numbers there. As long as there is any, the
+  // ring stays on its lane.
   struct Registration {
     int number;
     std::shared_ptr<RegisteredBufferPool> pool;

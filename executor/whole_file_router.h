@@ -31,8 +31,8 @@ class WholeFileRouter {
   static constexpr int64_t kSlowJobNs = 30'000;
   // How many jobs may wait for `threads` workers when they are quick.
   static constexpr size_t kQuickBacklog = 256;
-  // When workers are better, one in so many files is tried as a chain again: the next directory may be on another file system. A chain
-  // that is handed over costs as much as ten files, so each try in vain makes the next one rarer.
+  // When workers are better, one in so many files is tried as a chain again: the next directory may be on another file system. A
+  // chain that is handed over costs as much as ten files, so each try in vain makes the next one rarer.
   static constexpr uint32_t kFirstTryAfter = 64;
   static constexpr uint32_t kLastTryAfter = 4096;
 

@@ -224,8 +224,8 @@ TEST_P(CancelTest, P9ASendThatIsCancelledHalfWayIsCancelledOrSaysHowFarItCame) {
   }
 }
 
-// A file that says size 0 and may wait for an event, as the kernel's log does: the chain's second read starts when its first one is
-// cancelled.
+// A file that says size 0 and may wait for an event, as the kernel's log does: the chain's second read starts when its first one
+// is cancelled.
 TEST_P(CancelTest, P12AWholeFileThatCouldWaitForEverEnds) {
   const Fd log(open("/proc/kmsg", O_RDONLY | O_NONBLOCK | O_CLOEXEC));
   char drained[8192];

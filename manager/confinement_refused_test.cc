@@ -1,5 +1,5 @@
-// Confined operations where the kernel cannot confine: refused, never weakened. In children that have made the calls fail for themselves;
-// this process must not have asked the kernel before, as a child would inherit the answer.
+// Confined operations where the kernel cannot confine: refused, never weakened. In children that have made the calls fail for
+// themselves; this process must not have asked the kernel before, as a child would inherit the answer.
 
 #include <fcntl.h>
 #include <sys/stat.h>
@@ -80,7 +80,8 @@ TEST_P(ConfinementRefusedTest, P15IsENOSYSWhereOpenat2IsMissingForbiddenOrPasses
   }
 }
 
-// Where io_uring does not say which opcodes it has, a worker opens instead; a FIFO, which could keep the worker for ever, is refused.
+// Where io_uring does not say which opcodes it has, a worker opens instead; a FIFO, which could keep the worker for ever, is
+// refused.
 TEST_P(ConfinementRefusedTest, P15WhereTheRingCannotSayAWorkerOpens) {
   const std::string answer = RunInChild([this]() -> std::string {
     if (std::string failed = Forbid(SYS_io_uring_register, EPERM); !failed.empty()) return failed;

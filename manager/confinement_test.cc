@@ -1,5 +1,5 @@
-// Open, ReadFile and WriteFile beneath a directory, through the manager: no path leaves it, whoever executes it and whatever is renamed
-// meanwhile. What they answer where the kernel cannot confine is in confinement_refused_test.cc.
+// Open, ReadFile and WriteFile beneath a directory, through the manager: no path leaves it, whoever executes it and whatever is
+// renamed meanwhile. What they answer where the kernel cannot confine is in confinement_refused_test.cc.
 
 #include <fcntl.h>
 #include <stdio.h>

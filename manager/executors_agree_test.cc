@@ -1,5 +1,5 @@
-// P15: the same program gives the same results on both executors. Every operation on every kind of descriptor, and paths of every kind:
-// what each executor makes of it is compared as text.
+// P15: the same program gives the same results on both executors. Every operation on every kind of descriptor, and paths of every
+// kind: what each executor makes of it is compared as text.
 
 #include <fcntl.h>
 #include <linux/falloc.h>

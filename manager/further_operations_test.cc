@@ -1,5 +1,5 @@
-// Statx, Rename, Unlink, Mkdir, Fallocate, Ftruncate, Splice, Socket, Shutdown, Poll and Sleep through the manager, against what the
-// plain system calls say.
+// Statx, Rename, Unlink, Mkdir, Fallocate, Ftruncate, Splice, Socket, Shutdown, Poll and Sleep through the manager, against what
+// the plain system calls say.
 
 #include <fcntl.h>
 #include <linux/falloc.h>
@@ -415,7 +415,8 @@ TEST_P(FurtherOperationsTest, ErrorsOfSocketAreThoseOfTheSystemCall) {
   }
 }
 
-// The domain stands where other operations have their fd: one that is the number of a descriptor of the manager's own is none of it.
+// The domain stands where other operations have their fd: one that is the number of a descriptor of the manager's own is none of
+// it.
 TEST_P(FurtherOperationsTest, P16ADomainIsNoDescriptor) {
   manager_.reset();
   // Lower numbers are taken, so that the manager's first descriptor gets this one.

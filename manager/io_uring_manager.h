@@ -68,8 +68,9 @@ struct IoUringManagerOptions {
   // Threads that take whole-file work off the callers' hands when there is a lot of it; 0 means one per processor, at most 4.
   // Started when first needed.
   size_t file_workers = 0;
-  // Makes rings of the program's own kind (executor/submission_ring.h) instead of the executors above: a simulation, mostly. Neither
-  // `executor` nor the environment wins over it, for it is no way to execute system calls on some host but part of a test.
+  // Makes rings of the program's own kind (executor/submission_ring.h) instead of the executors above: a simulation, mostly.
+  // Neither `executor` nor the environment wins over it, for it is no way to execute system calls on some host but part of a
+  // test.
   std::function<absl::StatusOr<std::unique_ptr<SubmissionRing>>()> submission_rings = nullptr;
 };
 
@@ -122,13 +123,13 @@ class IoUringManager {
   // Cancel for all of a process's entries: how many were asked to stop.
   absl::StatusOr<size_t> CancelAll(Pid pid);
 
-  // Cancel for those that work on one fd: how many were asked to stop. Closing an fd does not end what is under way on it, this does;
-  // call it first. InvalidArgument when fd is negative.
+  // Cancel for those that work on one fd: how many were asked to stop. Closing an fd does not end what is under way on it, this
+  // does; call it first. InvalidArgument when fd is negative.
   absl::StatusOr<size_t> CancelFd(Pid pid, int fd);
 
-  // Memory of the process that is registered with the kernel and lent buffer by buffer, for ReadInto, RecvInto, Write and Send. Where it
-  // cannot be registered the pool says why and its buffers do all the same. A process without a ring gets one. InvalidArgument names
-  // what is out of range. Pins `count` times `size` bytes (RLIMIT_MEMLOCK) until DestroyRing.
+  // Memory of the process that is registered with the kernel and lent buffer by buffer, for ReadInto, RecvInto, Write and Send.
+  // Where it cannot be registered the pool says why and its buffers do all the same. A process without a ring gets one.
+  // InvalidArgument names what is out of range. Pins `count` times `size` bytes (RLIMIT_MEMLOCK) until DestroyRing.
   absl::StatusOr<std::shared_ptr<RegisteredBufferPool>> RegisterBuffers(Pid pid, size_t count, size_t size);
 
   // Stops accepting, cancels what is under way, waits until it has ended, and forgets the process. Fds of completions nobody

@@ -33,8 +33,8 @@ struct IoUringStats {
   uint64_t rejected = 0;
   // Bytes that completed entries moved, both ways.
   uint64_t bytes = 0;
-  // io_uring_enter(2) calls made; total_submissions / kernel_entries is how well batching works. On threads: how often entries were
-  // handed over or waited for.
+  // io_uring_enter(2) calls made; total_submissions / kernel_entries is how well batching works. On threads: how often entries
+  // were handed over or waited for.
   uint64_t kernel_entries = 0;
   // Completions per operation, indexed by OperationKind.
   std::array<uint64_t, kOperationKinds> completions_by_operation{};

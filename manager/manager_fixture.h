@@ -1,4 +1,5 @@
-// What the manager's tests share beside test_support.h: a manager per threading mode, whose death must leave no descriptor behind.
+// What the manager's tests share beside test_support.h: a manager per threading mode, whose death must leave no descriptor
+// behind.
 //
 // Thread rule: as the manager it holds.
 //
@@ -28,8 +29,8 @@ using Done = SyscallCompletionEntry;
 
 inline constexpr Pid kPid = 7;
 
-// What every manager of these tests is made with, whatever else a test wants: set once, by the main function of a program that runs them
-// on rings of its own kind.
+// What every manager of these tests is made with, whatever else a test wants: set once, by the main function of a program that
+// runs them on rings of its own kind.
 void SetSubject(std::function<void(IoUringManagerOptions&)> adapt);
 IoUringManagerOptions OnSubject(IoUringManagerOptions options);
 

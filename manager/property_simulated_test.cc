@@ -1,5 +1,5 @@
-// The same random programs on rings in which things go wrong (testing/simulated_ring.h). AGENTOS_TEST_SEED and AGENTOS_TEST_STEPS as in
-// property_test.cc.
+// The same random programs on rings in which things go wrong (testing/simulated_ring.h). AGENTOS_TEST_SEED and AGENTOS_TEST_STEPS
+// as in property_test.cc.
 
 #include <cstdint>
 #include <random>

@@ -31,12 +31,12 @@ struct None {};
 // Completes with 0. Measures what an entry costs by itself.
 struct Nop {};
 
-// Open, ReadFile and WriteFile can be confined. `beneath_fd` is then the descriptor of a directory (O_PATH will do) that `path` is
-// relative to and cannot leave: not by "..", not by symbolic links, which may lead anywhere within it, nor by /proc's magic links,
-// nor because somebody renames directories meanwhile. A path that would leave is EXDEV, a magic link ELOOP. A path that is absolute is
-// refused by Submit. It takes openat2(2): where the kernel lacks it, or a seccomp profile forbids it, the operation is ENOSYS and
-// never tried in a weaker way. The descriptor must stay open until the entry has completed. A file that was found beneath stays open
-// when somebody moves its directory out afterwards.
+// Open, ReadFile and WriteFile can be confined. `beneath_fd` is then the descriptor of a directory (O_PATH will do) that `path`
+// is relative to and cannot leave: not by "..", not by symbolic links, which may lead anywhere within it, nor by /proc's magic
+// links, nor because somebody renames directories meanwhile. A path that would leave is EXDEV, a magic link ELOOP. A path that is
+// absolute is refused by Submit. It takes openat2(2): where the kernel lacks it, or a seccomp profile forbids it, the operation
+// is ENOSYS and never tried in a weaker way. The descriptor must stay open until the entry has completed. A file that was found
+// beneath stays open when somebody moves its directory out afterwards.
 
 // The whole content of the file at `path`; value() = bytes.
 struct ReadFile {
@@ -47,14 +47,15 @@ struct ReadFile {
 // How careful a WriteFile is.
 struct WriteFileOptions {
   // Whoever opens the file finds all of the old content or all of the new, also after a crash, and after an error the old content
-  // stands. The new content is written to a file beside it, ".agentos-<32 hex digits>.tmp", flushed to the disk, and renamed over the
-  // old one, so other hard links and whoever has the old file open keep the old content. A symbolic link stays: what it leads to is
-  // replaced. The new file belongs to the caller and has the permission bits (0777) of the old one. What the caller may not write is
-  // not replaced either (EACCES); what is no regular file is EISDIR or EINVAL. Only a crash leaves the file beside it behind.
+  // stands. The new content is written to a file beside it, ".agentos-<32 hex digits>.tmp", flushed to the disk, and renamed over
+  // the old one, so other hard links and whoever has the old file open keep the old content. A symbolic link stays: what it leads
+  // to is replaced. The new file belongs to the caller and has the permission bits (0777) of the old one. What the caller may not
+  // write is not replaced either (EACCES); what is no regular file is EISDIR or EINVAL. Only a crash leaves the file beside it
+  // behind.
   bool atomic = false;
-  // The data, and the name of the file in its directory, are on the disk when the entry completes; the caller must be allowed to read
-  // that directory. What cannot be flushed (a device, a FIFO) is EINVAL, after it was written. With `atomic` an error of the very last
-  // step, the flushing of the directory, says that the new content stands but may not outlive a crash.
+  // The data, and the name of the file in its directory, are on the disk when the entry completes; the caller must be allowed to
+  // read that directory. What cannot be flushed (a device, a FIFO) is EINVAL, after it was written. With `atomic` an error of the
+  // very last step, the flushing of the directory, says that the new content stands but may not outlive a crash.
   bool durable = false;
 };
 
@@ -115,8 +116,8 @@ struct Send {
   int flags = 0;
 };
 
-// recv(2); value() = bytes, 0 at the end of the stream. Of several under way on one socket the last may be served first: link them,
-// or use Read, whose order on one file is kept.
+// recv(2); value() = bytes, 0 at the end of the stream. Of several under way on one socket the last may be served first: link
+// them, or use Read, whose order on one file is kept.
 struct Recv {
   int fd = -1;
   size_t size = 0;
@@ -163,7 +164,8 @@ struct IpcRecv {
 // statx(2) of a path; data() = the bytes of a struct statx of <sys/stat.h>:
 //   struct statx status;
 //   std::memcpy(&status, done.result.data().data(), sizeof(status));
-// `flags`: AT_SYMLINK_NOFOLLOW, AT_NO_AUTOMOUNT, AT_STATX_FORCE_SYNC or AT_STATX_DONT_SYNC; `mask`: the STATX_ bits of the fields wanted.
+// `flags`: AT_SYMLINK_NOFOLLOW, AT_NO_AUTOMOUNT, AT_STATX_FORCE_SYNC or AT_STATX_DONT_SYNC; `mask`: the STATX_ bits of the fields
+// wanted.
 struct Statx {
   std::string path;
   int flags = 0;
@@ -203,9 +205,9 @@ struct Ftruncate {
   int64_t size = 0;
 };
 
-// splice(2), of which one end is a pipe; value() = bytes, which may be fewer than asked, 0 at the end. An offset is kCurrentPosition for
-// a stream; of a file that means its own position, out of any order with its reads and writes. With SPLICE_F_NONBLOCK it is EAGAIN
-// where it would wait for a pipe.
+// splice(2), of which one end is a pipe; value() = bytes, which may be fewer than asked, 0 at the end. An offset is
+// kCurrentPosition for a stream; of a file that means its own position, out of any order with its reads and writes. With
+// SPLICE_F_NONBLOCK it is EAGAIN where it would wait for a pipe.
 struct Splice {
   int from_fd = -1;
   int64_t from_offset = kCurrentPosition;
@@ -228,8 +230,9 @@ struct Shutdown {
   int how = 0;
 };
 
-// poll(2) of one fd, once; value() = the events that came: of those asked for (POLLIN, POLLOUT, POLLPRI, POLLRDHUP) and POLLERR, POLLHUP,
-// POLLNVAL. A peer that has shut down its side ends the wait with POLLRDHUP alone, asked for or not, where no other event does.
+// poll(2) of one fd, once; value() = the events that came: of those asked for (POLLIN, POLLOUT, POLLPRI, POLLRDHUP) and POLLERR,
+// POLLHUP, POLLNVAL. A peer that has shut down its side ends the wait with POLLRDHUP alone, asked for or not, where no other
+// event does.
 struct Poll {
   int fd = -1;
   uint32_t events = 0;

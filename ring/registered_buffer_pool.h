@@ -1,12 +1,12 @@
 // Memory of a process's own that is registered with the kernel, lent out buffer by buffer.
 //
 // The kernel reads and writes registered memory without looking up its pages each time. A Read or Recv into a lent buffer, and a
-// Write or Send from one, copy nothing in user space; where the memory could not be registered the same calls work all the same, and
-// reason() says why.
+// Write or Send from one, copy nothing in user space; where the memory could not be registered the same calls work all the same,
+// and reason() says why.
 //
 // Thread rule: any thread.
-// Lifetime: a lent buffer may outlive the pool, its ring and the manager; the memory goes with the last of them. It is registered as
-// long as the ring lives.
+// Lifetime: a lent buffer may outlive the pool, its ring and the manager; the memory goes with the last of them. It is registered
+// as long as the ring lives.
 // Errors: Lease answers ResourceExhausted when all buffers are lent.
 // Source: io_uring_register_buffers(3).
 //
@@ -38,8 +38,8 @@ class RegisteredBufferPool {
   static constexpr size_t kMaxBytes = size_t{1} << 30;
   static constexpr size_t kMaxBuffers = 65536;
 
-  // `count` buffers of `size` bytes each, rounded up to 512 and from a page upward to whole pages, not registered yet. InvalidArgument
-  // names what is out of range; ResourceExhausted when the memory is not to be had.
+  // `count` buffers of `size` bytes each, rounded up to 512 and from a page upward to whole pages, not registered yet.
+  // InvalidArgument names what is out of range; ResourceExhausted when the memory is not to be had.
   static absl::StatusOr<std::shared_ptr<RegisteredBufferPool>> Create(size_t count, size_t size);
   ~RegisteredBufferPool() { pool_->Close(); }
   RegisteredBufferPool(const RegisteredBufferPool&) = delete;

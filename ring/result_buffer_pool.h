@@ -102,8 +102,8 @@ class ResultBufferPool {
   ResultBufferPool& operator=(const ResultBufferPool&) = delete;
 
   // Adds `count` buffers of `buffer_size` that lie in one piece of memory, so that the piece can be registered with the kernel;
-  // PooledBuffer::arena() of each is `number`. Acquire hands them out first, for which their size must be that of a class, a page or
-  // more. The piece is the pool's and is returned; empty when the memory is not to be had.
+  // PooledBuffer::arena() of each is `number`. Acquire hands them out first, for which their size must be that of a class, a page
+  // or more. The piece is the pool's and is returned; empty when the memory is not to be had.
   absl::Span<char> AddArena(size_t buffer_size, size_t count, int16_t number);
 
   // The arena could not be registered: its buffers are like all others from now on. Before the first Acquire of its size.

@@ -35,9 +35,9 @@ struct RingOptions {
   OverflowPolicy overflow = OverflowPolicy::kDropOldest;
   // Started entries that have not completed; 0 means cq_size.
   size_t max_in_flight = 0;
-  // Bytes that started entries move, as far as it is known beforehand: the sizes of reads and receives, the data of writes and sends; a
-  // ReadFile counts as 64 KiB, its first buffer. 0 means any number. An entry that is larger by itself starts when nothing else is
-  // under way.
+  // Bytes that started entries move, as far as it is known beforehand: the sizes of reads and receives, the data of writes and
+  // sends; a ReadFile counts as 64 KiB, its first buffer. 0 means any number. An entry that is larger by itself starts when
+  // nothing else is under way.
   size_t max_bytes_in_flight = 0;
   // What the process's mailbox holds before an IpcSend to it has to wait: messages, and their bytes. A single message larger than
   // mailbox_bytes is refused with EMSGSIZE.

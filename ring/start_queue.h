@@ -1,5 +1,5 @@
-// The accepted entries of a ring that wait to be started, and which of them is next: by priority, then in order of submission, with
-// aging.
+// The accepted entries of a ring that wait to be started, and which of them is next: by priority, then in order of submission,
+// with aging.
 //
 // A higher priority goes first, but every level that is passed over kPatience times in a row has the next turn: however much
 // urgent work keeps coming, one start in kPatience + 1 is left for what is below it (P6).

@@ -168,9 +168,9 @@ class SyscallSubmissionEntry {
   // The modifiers, on an entry that is being made: Read(...).WithTimeout(absl::Seconds(1)).WithPriority(Priority::kUrgent).
 
   // How long after its acceptance the entry may take before it is stopped and completes as an error with ETIMEDOUT. What it has
-  // transferred by then counts: a Send that got half-way succeeds with the count. InfiniteDuration means no timeout; zero and less
-  // are refused by Submit. Kept to one part in a million. It is noticed while somebody waits for, reaps or submits to a ring of the
-  // manager.
+  // transferred by then counts: a Send that got half-way succeeds with the count. InfiniteDuration means no timeout; zero and
+  // less are refused by Submit. Kept to one part in a million. It is noticed while somebody waits for, reaps or submits to a ring
+  // of the manager.
   SyscallSubmissionEntry WithTimeout(absl::Duration timeout) && {
     SetModifier(kTimeoutMask, EncodeTimeout(timeout) << kTimeoutShift);
     return std::move(*this);
@@ -192,8 +192,8 @@ class SyscallSubmissionEntry {
     SetModifier(kLinkMask, static_cast<uint32_t>(Link::kOnEnd));
     return std::move(*this);
   }
-  // Starts only when every entry accepted before it has completed; entries accepted after it start only when it has. In a chain only
-  // the first may be one.
+  // Starts only when every entry accepted before it has completed; entries accepted after it start only when it has. In a chain
+  // only the first may be one.
   SyscallSubmissionEntry WithDrain() && {
     SetModifier(kDrainMask, kDrainMask);
     return std::move(*this);

@@ -263,8 +263,8 @@ class SimulatedRing : public SubmissionRing {
     return std::nullopt;
   }
 
-  // Of a stream, and of what is written to a file: content that is there is never read short, which would say that the file ends, and
-  // what is cut off of a message would be lost.
+  // Of a stream, and of what is written to a file: content that is there is never read short, which would say that the file ends,
+  // and what is cut off of a message would be lost.
   bool Shorten(io_uring_sqe& sqe) {
     if (!IsTransfer(sqe.opcode) || sqe.len < 2 || !MayBeShort(sqe) || !Strikes(options_.faults.short_transfer)) return false;
     sqe.len = 1 + static_cast<uint32_t>(random_() % (sqe.len - 1));

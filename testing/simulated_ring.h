@@ -1,8 +1,8 @@
 // A ring in which things go wrong, the same way each time: for tests of programs against what a kernel may do but seldom does.
 //
-// Entries are executed by plain system calls on the program's own real files, pipes and sockets, so that whatever else looks at those
-// sees the truth; the faults lie around the calls. All chance comes from the seed: the same seed and the same calls give the same
-// results, as long as one thread makes the calls and the world outside stands still, and no whole
+// Entries are executed by plain system calls on the program's own real files, pipes and sockets, so that whatever else looks at
+// those sees the truth; the faults lie around the calls. All chance comes from the seed: the same seed and the same calls give
+// the same results, as long as one thread makes the calls and the world outside stands still, and no whole
 // file takes the library's own threads (a WriteFile does, and a ReadFile whose first try in the ring fails).
 //
 // The fault model. Each fault strikes with its own probability, in thousandths, each time the question comes up:
@@ -24,9 +24,9 @@
 //   refuse_enter       -EAGAIN, -EBUSY or -ENOMEM; nothing was taken                        tries again after a pause
 //   no_registration    memory cannot be registered (-ENOMEM)                                does without
 //
-// A turn is one call of Enter, or one look while it waits. An fsync, or a close that waits for a server, is executed by the calling
-// thread, the open of a FIFO by a thread of its own. One difference from the kernel remains: an fd that is closed under an entry that
-// waits for it ends that entry with EBADF.
+// A turn is one call of Enter, or one look while it waits. An fsync, or a close that waits for a server, is executed by the
+// calling thread, the open of a FIFO by a thread of its own. One difference from the kernel remains: an fd that is closed under
+// an entry that waits for it ends that entry with EBADF.
 //
 // Thread rule, lifetime, errors: SubmissionRing's.
 //

@@ -132,8 +132,8 @@ testing::AssertionResult Refused(const absl::Status& status, absl::StatusCode co
 // Runs `body` in a forked child: "" when it answered "", else what it answered or how the child died.
 std::string RunInChild(const std::function<std::string()>& body);
 
-// By seccomp: from here on `system_call` fails in this process with `error_number`, or with 0 does nothing and succeeds; "" or why that
-// cannot be had. For children, as nothing takes it back.
+// By seccomp: from here on `system_call` fails in this process with `error_number`, or with 0 does nothing and succeeds; "" or
+// why that cannot be had. For children, as nothing takes it back.
 std::string Forbid(unsigned system_call, int error_number);
 
 }  // namespace agentos

@@ -1,5 +1,5 @@
-// Runs a program in a seccomp filter that forbids io_uring, as containers do: docker's and containerd's default profiles, Android,
-// ChromeOS. What the program does then is what it will do there.
+// Runs a program in a seccomp filter that forbids io_uring, as containers do: docker's and containerd's default profiles,
+// Android, ChromeOS. What the program does then is what it will do there.
 //
 //   without_io_uring [--errno=EPERM|ENOSYS] program [argument...]
 
