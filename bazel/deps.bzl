@@ -146,3 +146,22 @@ def agentos_uring_dev_deps():
             "benchmark_main": "",
         },
     )
+
+    # Peers that benchmarks are measured against.
+    maybe(
+        system_library,
+        name = "libuv",
+        debian_packages = ["libuv1-dev"],
+        minimum_version = MINIMUM_VERSIONS["libuv"],
+        module = "libuv",
+        targets = {"libuv": "libuv"},
+    )
+    maybe(
+        system_library,
+        name = "asio",
+        debian_packages = ["libasio-dev"],
+        extra_defines = {"asio": ["ASIO_STANDALONE"]},
+        extra_linkopts = {"asio": ["-pthread"]},
+        header = "/usr/include/asio/version.hpp",
+        targets = {"asio": ""},
+    )

@@ -1,4 +1,4 @@
-"""Repositories made from the libraries installed on this system, found through pkg-config.
+"""Repositories made from the libraries installed on this system, found through pkg-config, or by a header.
 
 A repository made here never fails while Bazel fetches it: `bazel query` and builds which do not use
 the library go on working. When the library is missing or too old, its targets exist all the same and
@@ -119,7 +119,7 @@ def _flags(ctx, module):
             linkopts.append(word)
     return struct(includes = includes, defines = defines, linkopts = linkopts)
 
-def _library_target(ctx, name, module, linkopts, deps):
+def _library_target(ctx, name, module, defines, linkopts, deps):
     flags = _flags(ctx, module) if module else struct(includes = [], defines = [], linkopts = [])
     roots = []
     for directory in flags.includes:
@@ -131,8 +131,8 @@ def _library_target(ctx, name, module, linkopts, deps):
     if roots:
         lines.append("    hdrs = glob({}),".format(_quoted([root + "/**" for root in roots])))
         lines.append("    includes = {},".format(_quoted(roots)))
-    if flags.defines:
-        lines.append("    defines = {},".format(_quoted(flags.defines)))
+    if defines + flags.defines:
+        lines.append("    defines = {},".format(_quoted(defines + flags.defines)))
     if linkopts + flags.linkopts:
         lines.append("    linkopts = {},".format(_quoted(linkopts + flags.linkopts)))
     if deps:
@@ -142,7 +142,10 @@ def _library_target(ctx, name, module, linkopts, deps):
 def _system_library_impl(ctx):
     ctx.file("WORKSPACE", 'workspace(name = "{}")\n'.format(ctx.name))
     text = _HEADER.format(rule = "system_library")
-    problem = check_library(ctx, ctx.attr.module, ctx.attr.minimum_version)
+    if ctx.attr.module:
+        problem = check_library(ctx, ctx.attr.module, ctx.attr.minimum_version)
+    else:
+        problem = None if ctx.path(ctx.attr.header).exists else "there is no " + ctx.attr.header
     if problem:
         text += missing_library_build(ctx.name, problem, ctx.attr.debian_packages)
         for name in ctx.attr.targets:
@@ -153,6 +156,7 @@ def _system_library_impl(ctx):
                 ctx,
                 name,
                 module = module,
+                defines = ctx.attr.extra_defines.get(name, []),
                 linkopts = ctx.attr.extra_linkopts.get(name, []),
                 deps = ctx.attr.target_deps.get(name, []),
             )
@@ -175,8 +179,14 @@ system_library = repository_rule(
             allow_single_file = True,
             doc = "A file whose text is appended to the generated BUILD file.",
         ),
+        "extra_defines": attr.string_list_dict(
+            doc = "Target name -> preprocessor definitions put before those of pkg-config.",
+        ),
         "extra_linkopts": attr.string_list_dict(
             doc = "Target name -> link options put before those of pkg-config.",
+        ),
+        "header": attr.string(
+            doc = "Absolute path of a header that says whether the library is there, for one that pkg-config does not know.",
         ),
         "links": attr.string_dict(
             doc = "Path inside the repository -> absolute path to link there when it exists.",
@@ -185,8 +195,7 @@ system_library = repository_rule(
             doc = "The oldest version that will do.",
         ),
         "module": attr.string(
-            mandatory = True,
-            doc = "The pkg-config file that says whether the library is there, and its version.",
+            doc = "The pkg-config file that says whether the library is there, and its version; empty where a header says it.",
         ),
         "target_deps": attr.string_list_dict(
             doc = "Target name -> labels it depends on.",

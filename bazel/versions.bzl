@@ -13,6 +13,7 @@ MINIMUM_VERSIONS = {
     "gmock": "1.12.1",
     "libglog": "0.6.0",
     "liburing": "2.3",
+    "libuv": "1.44.2",
     "protobuf": "3.21.12",
 }
 
@@ -27,6 +28,7 @@ BUILD_PACKAGES = {
     "g++": "/usr/bin/g++",
     "git": "/usr/bin/git",
     "libabsl-dev": "/usr/include/absl/base/config.h",
+    "libasio-dev": "/usr/include/asio/version.hpp",
     "libbenchmark-dev": "/usr/include/benchmark/benchmark.h",
     "libgflags-dev": "/usr/include/gflags/gflags.h",
     "libgmock-dev": "/usr/include/gmock/gmock.h",
@@ -34,6 +36,7 @@ BUILD_PACKAGES = {
     "libgtest-dev": "/usr/include/gtest/gtest.h",
     "libprotobuf-dev": "/usr/include/google/protobuf/message.h",
     "liburing-dev": "/usr/include/liburing.h",
+    "libuv1-dev": "/usr/include/uv.h",
     "pkg-config": "/usr/bin/pkg-config",
     "protobuf-compiler": "/usr/bin/protoc",
     "python3": "/usr/bin/python3",

@@ -71,6 +71,11 @@ class LayeringTest(unittest.TestCase):
         self.assert_broken('sole_users', '//manager:manager -> @liburing//:liburing',
                            manager='agentos_cc_library(name = "manager", deps = ["@liburing//:liburing"])')
 
+    def test_library_names_a_peer(self):
+        for peer in ('@asio//:asio', '@libuv//:libuv'):
+            self.assert_broken('sole_users', f'//manager:manager -> {peer}',
+                               manager=f'agentos_cc_library(name = "manager", testonly = True, deps = ["{peer}"])')
+
     def test_ring_reaches_libraries(self):
         for place in ('@com_google_protobuf', '@com_github_google_glog'):
             text = ('agentos_cc_library(name = "types", deps = [":inner"])\n'

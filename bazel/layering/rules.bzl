@@ -20,11 +20,19 @@ _ALSO = {
 _LEAVES = ["benchmarks", "examples"]
 
 # Direct dependencies that only the targets named here may have. A benchmark is measured against
-# liburing by hand, so it needs it as well.
+# liburing by hand, so it needs it as well. What it is also measured against is for the leaves alone.
 _SOLE_USERS = {
+    "@asio": {
+        "folders": _LEAVES,
+        "targets": [],
+    },
     "@liburing": {
         "folders": ["benchmarks"],
         "targets": ["//executor:kernel_ring"],
+    },
+    "@libuv": {
+        "folders": _LEAVES,
+        "targets": [],
     },
 }
 
