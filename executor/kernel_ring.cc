@@ -3,6 +3,7 @@
 #include <fcntl.h>
 #include <liburing.h>
 #include <linux/time_types.h>
+#include <sys/mman.h>
 #include <sys/uio.h>
 #include <unistd.h>
 
@@ -53,9 +54,15 @@ struct NamedFlag {
 struct KernelRing::Uring {
   io_uring ring{};
   bool ready = false;
+  // Where the kernel finds the buffers of the group, until the ring is gone. Not as an io_uring_buf_ring, whose array is in the
+  // wrong place in C++: an empty struct takes a byte there.
+  io_uring_buf* group = nullptr;
+  unsigned group_entries = 0;
+  uint16_t group_tail = 0;
 
   ~Uring() {
     if (ready) io_uring_queue_exit(&ring);
+    if (group != nullptr) munmap(group, group_entries * sizeof(io_uring_buf));
   }
 };
 
@@ -134,6 +141,8 @@ absl::StatusOr<std::unique_ptr<KernelRing>> KernelRing::Create(const Options& op
   unsigned workers[2] = {std::max(4u, 4 * std::thread::hardware_concurrency()), kUnboundedKernelWorkers};
   io_uring_register_iowq_max_workers(ring, workers);
 
+  // Receiving so came with the same kernel, 6.0, as zero-copy sends; accepting so one before.
+  kernel_ring->set_multishot(kernel_ring->Supports(IORING_OP_SEND_ZC));
   kernel_ring->set_nosignal_writes(HasNosignalWrites());
 
   // The table counts against RLIMIT_NOFILE: take what is to be had, none is fine too.
@@ -205,6 +214,35 @@ int KernelRing::RegisterBuffer(unsigned index, absl::Span<char> memory) {
   const iovec vector = {memory.data(), memory.size()};
   const int result = io_uring_register_buffers_update_tag(&uring_->ring, index, &vector, nullptr, 1);
   return result == 1 ? 0 : std::min(result, -1);
+}
+
+bool KernelRing::MakeBufferGroup(unsigned most) {
+  if (!has_multishot() || uring_->group != nullptr) return uring_->group != nullptr;
+  const size_t bytes = most * sizeof(io_uring_buf);
+  void* memory = mmap(nullptr, bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+  if (memory == MAP_FAILED) return false;
+  io_uring_buf_reg registration{};
+  registration.ring_addr = reinterpret_cast<uintptr_t>(memory);
+  registration.ring_entries = most;
+  registration.bgid = kBufferGroup;
+  if (io_uring_register_buf_ring(&uring_->ring, &registration, 0) != 0) {
+    munmap(memory, bytes);
+    return false;
+  }
+  // A child would share the pages, and the kernel go on reading one side's copy.
+  madvise(memory, bytes, MADV_DONTFORK);
+  uring_->group = static_cast<io_uring_buf*>(memory);
+  uring_->group_entries = most;
+  return true;
+}
+
+void KernelRing::ProvideBuffer(uint16_t id, absl::Span<char> memory) {
+  io_uring_buf& place = uring_->group[uring_->group_tail & (uring_->group_entries - 1)];
+  // Not the whole struct: the first one's last field is the tail.
+  place.addr = reinterpret_cast<uintptr_t>(memory.data());
+  place.len = static_cast<uint32_t>(memory.size());
+  place.bid = id;
+  __atomic_store_n(&uring_->group[0].resv, ++uring_->group_tail, __ATOMIC_RELEASE);
 }
 
 }  // namespace agentos

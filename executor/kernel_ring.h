@@ -37,6 +37,8 @@ class KernelRing : public SubmissionRing {
   bool Supports(unsigned opcode) const override { return opcode < supported_.size() && supported_[opcode]; }
   // -ENOMEM when the kernel does not want to pin the memory (RLIMIT_MEMLOCK).
   int RegisterBuffer(unsigned index, absl::Span<char> memory) override;
+  bool MakeBufferGroup(unsigned most) override;
+  void ProvideBuffer(uint16_t id, absl::Span<char> memory) override;
   std::vector<int> OwnFds() const override;
   std::string Features() const override { return flags_; }
 

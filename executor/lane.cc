@@ -7,7 +7,6 @@
 #include <algorithm>
 #include <cerrno>
 #include <ctime>
-#include <initializer_list>
 #include <iterator>
 #include <new>
 #include <utility>
@@ -21,20 +20,15 @@ namespace {
 // Bounded by what a token can name; every ring bounds its own share.
 constexpr size_t kMaxSlots = kNoSlotIndex - SlotTable::kSlotsPerChunk;
 
-constexpr uint32_t MaskOf(std::initializer_list<OperationKind> kinds) {
-  uint32_t mask = 0;
-  for (const OperationKind kind : kinds) mask |= 1u << static_cast<unsigned>(kind);
-  return mask;
-}
-
 // Operations whose value is a number of bytes moved.
-constexpr uint32_t kBytesMoved =
-    MaskOf({OperationKind::kReadFile, OperationKind::kWriteFile, OperationKind::kRead, OperationKind::kWrite,
-            OperationKind::kSend, OperationKind::kRecv, OperationKind::kSendTo, OperationKind::kRecvFrom, OperationKind::kIpcSend,
-            OperationKind::kIpcRecv, OperationKind::kSplice, OperationKind::kReadInto, OperationKind::kRecvInto});
+constexpr OperationKinds kBytesMoved = {OperationKind::kReadFile, OperationKind::kWriteFile, OperationKind::kRead,
+                                        OperationKind::kWrite,    OperationKind::kSend,      OperationKind::kRecv,
+                                        OperationKind::kSendTo,   OperationKind::kRecvFrom,  OperationKind::kIpcSend,
+                                        OperationKind::kIpcRecv,  OperationKind::kSplice,    OperationKind::kReadInto,
+                                        OperationKind::kRecvInto, OperationKind::kRecvMany};
 // Operations whose value is a new fd.
-constexpr uint32_t kMakesFd = MaskOf({OperationKind::kOpen, OperationKind::kAccept, OperationKind::kSocket});
-static_assert(kOperationKinds <= 32);
+constexpr OperationKinds kMakesFd = {OperationKind::kOpen, OperationKind::kAccept, OperationKind::kSocket,
+                                     OperationKind::kAcceptMany};
 
 template <typename Op>
 FilePath PathOf(const Op& op) {
@@ -82,6 +76,8 @@ void LaneCounters::Add(const LaneCounters& other) {
   bytes += other.bytes;
   kernel_entries += other.kernel_entries;
   stale += other.stale;
+  multishot_completions += other.multishot_completions;
+  receive_buffer_exhaustions += other.receive_buffer_exhaustions;
   for (size_t i = 0; i < kOperationKinds; ++i) completions_by_operation[i] += other.completions_by_operation[i];
   latency.Merge(other.latency);
 }
@@ -125,8 +121,9 @@ Lane::Lane(const Options& options, std::unique_ptr<SubmissionRing> kernel, int w
     : options_(options),
       slots_(kMaxSlots),
       buffers_(*kernel),
+      provided_(*kernel, buffers_),
       kernel_(std::move(kernel)),
-      context_(*kernel_, buffers_),
+      context_(*kernel_, buffers_, provided_),
       router_(options.workers->threads() > 1 ? options.workers->threads() : 0),
       wake_fd_(wake_fd) {}
 
@@ -428,6 +425,9 @@ void Lane::DriveOnce() {
 }
 
 void Lane::OnResult(const SubmissionRing::Result& result) {
+  if ((result.flags & (IORING_CQE_F_BUFFER | IORING_CQE_F_MORE)) != 0) [[unlikely]] {
+    return OnFlaggedResult(result);
+  }
   const SlotToken token = TokenOf(result.user_data);
   if (token.index == kNoSlotIndex) {
     if (MemberOf(result.user_data) == kWakeUpMember) {
@@ -467,6 +467,9 @@ void Lane::OnStep(Slot& slot, StepResult step) {
       return;
     case StepResult::kDone:
       return Finish(slot);
+    case StepResult::kMore:
+      if (!Emit(slot)) return Finish(slot);
+      break;
     case StepResult::kAgain:
     case StepResult::kNoRoom:
     case StepResult::kGeneral:
@@ -476,7 +479,14 @@ void Lane::OnStep(Slot& slot, StepResult step) {
     slot.progress.cancelled = true;
     return Finish(slot);
   }
+  // Of a multishot entry whose completions find no memory any more.
+  if (slot.progress.error != 0) [[unlikely]] {
+    return Finish(slot);
+  }
   if (step == StepResult::kGeneral) return BeginJob(slot);
+  if (slot.progress.pausing) [[unlikely]] {
+    return Pause(slot);
+  }
   slot.progress.place = SlotPlace::kNowhere;
   ready_.push_back(&slot);
 }
@@ -510,7 +520,7 @@ void Lane::Count(const Slot& slot) {
   ++counters_.completions_by_operation[static_cast<size_t>(kind)];
   counters_.errors += slot.progress.error != 0 ? 1 : 0;
   counters_.cancelled += slot.progress.cancelled ? 1 : 0;
-  if ((kBytesMoved >> static_cast<unsigned>(kind) & 1) != 0) {
+  if (kBytesMoved.Has(kind)) {
     counters_.bytes += static_cast<uint64_t>(std::max<int64_t>(slot.value, 0));
   }
   counters_.latency.Add(now_ns_ - slot.accepted_ns);
@@ -524,6 +534,8 @@ void Lane::Place(BoundRing& ring, Slot& slot) {
   Waiter* taker = nullptr;
   for (Waiter* waiter = ring.waiters.front(); waiter != nullptr; waiter = waiter->next_of_ring) {
     if (waiter->what != Waiter::For::kEntry || waiter->seq != slot.seq) continue;
+    // Of a multishot entry the next completion is for the next waiter.
+    if (waiter->outcome != Waiter::Outcome::kWaiting || (taker != nullptr && slot.progress.more)) continue;
     Satisfy(*waiter, taker == nullptr ? Waiter::Outcome::kSatisfied : Waiter::Outcome::kTakenByAnother);
     if (taker == nullptr) taker = waiter;
   }
@@ -553,6 +565,7 @@ void Lane::Drop(Slot* slot) {
     if (slot == nullptr) break;
     Deliver(slot, out[count++]);
   }
+  ResumePaused(ring);
   return count;
 }
 
@@ -565,7 +578,7 @@ void Lane::Deliver(Slot* slot, SyscallCompletionEntry& out) {
 
 void Lane::Discard(Slot* slot) {
   const OperationKind kind = slot->entry.kind();
-  if (slot->progress.error == 0 && !slot->progress.cancelled && (kMakesFd >> static_cast<unsigned>(kind) & 1) != 0) {
+  if (slot->progress.error == 0 && !slot->progress.cancelled && kMakesFd.Has(kind)) {
     close(static_cast<int>(slot->value));
   }
   slots_.Free(slot);

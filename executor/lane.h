@@ -43,6 +43,7 @@
 #include "agentos/executor/file_job.h"
 #include "agentos/executor/ipc_exchange.h"
 #include "agentos/executor/operations.h"
+#include "agentos/executor/provided_buffers.h"
 #include "agentos/executor/result_buffers.h"
 #include "agentos/executor/submission_ring.h"
 #include "agentos/executor/timer_heap.h"
@@ -65,6 +66,8 @@ struct LaneCounters {
   uint64_t kernel_entries = 0;
   // Completions that named a slot of a former life.
   uint64_t stale = 0;
+  uint64_t multishot_completions = 0;
+  uint64_t receive_buffer_exhaustions = 0;
   std::array<uint64_t, kOperationKinds> completions_by_operation{};
   LatencyHistogram latency;
 
@@ -143,6 +146,12 @@ class Lane {
   void Deliver(Slot* slot, SyscallCompletionEntry& out);
   // The same for the oldest completions of a ring, as many as there are and `out` takes: how many.
   size_t DeliverOldest(BoundRing& ring, absl::Span<SyscallCompletionEntry> out);
+  // After room was made in a ring's completion queue: multishot entries that have paused go on.
+  void ResumePaused(BoundRing& ring) {
+    if (!ring.paused.empty()) [[unlikely]] {
+      LetGoOn(ring);
+    }
+  }
   // Disposes of a completion that nobody will read: an fd in it is closed.
   void Discard(Slot* slot);
 
@@ -170,7 +179,11 @@ class Lane {
   int wake_fd() const { return wake_fd_; }
 
   size_t live_slots() const { return slots_.live(); }
-  const LaneCounters& counters() const { return counters_; }
+  LaneCounters counters() const {
+    LaneCounters counters = counters_;
+    counters.receive_buffer_exhaustions = provided_.exhaustions();
+    return counters;
+  }
   const SubmissionRing& kernel() const { return *kernel_; }
   bool one_thread() const { return options_.one_thread; }
 
@@ -203,7 +216,13 @@ class Lane {
   // Ending.
   size_t Collect();
   void OnResult(const SubmissionRing::Result& result);
+  // One that names memory, or after which more will come.
+  void OnFlaggedResult(const SubmissionRing::Result& result);
   void OnStep(Slot& slot, StepResult step);
+  // Makes a completion of what a multishot entry has so far. False: there is no memory for it, and the entry has the error.
+  bool Emit(Slot& origin);
+  void Pause(Slot& slot);
+  void LetGoOn(BoundRing& ring);
   size_t CollectFromWorkers();
   void OnJobDone(FileJob& job);
   void Finish(Slot& slot);
@@ -246,6 +265,7 @@ class Lane {
   size_t starts_in_hold_ = 0;
   SlotTable slots_;
   ResultBuffers buffers_;
+  ProvidedBuffers provided_;
   // After the slots and the buffers: the kernel lets go of them before they are freed.
   std::unique_ptr<SubmissionRing> kernel_;
   OperationContext context_;

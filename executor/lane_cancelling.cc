@@ -31,6 +31,8 @@ void Lane::RequestCancel(Slot& slot) {
       break;
     case SlotPlace::kLinked:
     case SlotPlace::kBehindDrain:
+    case SlotPlace::kPaused:
+    case SlotPlace::kBacklog:
       break;
     case SlotPlace::kParked:
       RingOf(slot).positions.Withdraw(slot, ready_);

@@ -184,6 +184,7 @@ void Lane::Forget(BoundRing& ring) {
   shares_.Remove(ring);
   for (const BoundRing::Registration& registration : ring.registrations) kernel_->RemoveBuffer(registration.number);
   ring.registrations.clear();
+  ring.paused.clear();
 }
 
 bool Lane::Close() {

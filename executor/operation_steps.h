@@ -71,6 +71,9 @@ const Op& As(const Slot& slot) {
 // Ends of more than one operation. The first hands the result on as value(); the second hands over what was read or received; the
 // third adds what was written or sent and goes on until `size` has been reached.
 StepResult EndValue(Slot& slot, int32_t result);
+// Of a multishot operation: the slot's error is worth a completion, and the next try is after a pause, longer each time.
+StepResult PauseBeforeNext(Slot& slot);
+inline constexpr uint8_t kTriesBeforePause = 2;
 StepResult EndRead(Slot& slot, int32_t result);
 StepResult Continue(Slot& slot, int32_t result, size_t size);
 
@@ -103,6 +106,8 @@ StepResult FillSend(OperationContext& context, Slot& slot, io_uring_sqe& sqe);
 StepResult FillRecv(OperationContext& context, Slot& slot, io_uring_sqe& sqe);
 StepResult FillRecvInto(OperationContext& context, Slot& slot, io_uring_sqe& sqe);
 StepResult FillAccept(OperationContext& context, Slot& slot, io_uring_sqe& sqe);
+StepResult FillAcceptMany(OperationContext& context, Slot& slot, io_uring_sqe& sqe);
+StepResult FillRecvMany(OperationContext& context, Slot& slot, io_uring_sqe& sqe);
 StepResult FillConnect(OperationContext& context, Slot& slot, io_uring_sqe& sqe);
 StepResult FillSendTo(OperationContext& context, Slot& slot, io_uring_sqe& sqe);
 StepResult FillRecvFrom(OperationContext& context, Slot& slot, io_uring_sqe& sqe);
@@ -111,6 +116,8 @@ StepResult FillShutdown(OperationContext& context, Slot& slot, io_uring_sqe& sqe
 StepResult EndSend(Slot& slot, int32_t result);
 StepResult EndSendTo(Slot& slot, int32_t result);
 StepResult EndAccept(Slot& slot, int32_t result);
+StepResult EndAcceptMany(Slot& slot, int32_t result);
+StepResult EndRecvMany(Slot& slot, int32_t result);
 StepResult EndConnect(Slot& slot, int32_t result);
 StepResult EndRecvFrom(Slot& slot, int32_t result);
 

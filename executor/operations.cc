@@ -25,7 +25,6 @@ constexpr uint8_t kMostRetries = 200;
 
 // An fd that is ready and refuses all the same: a Unix datagram socket whose addressee is full, or a non-blocking Unix socket
 // that connects to a full backlog. Linux has nothing to wait for there, so after a few tries there are pauses, longer each time.
-constexpr uint8_t kTriesBeforePause = 2;
 constexpr int64_t kFirstPauseNs = 500'000;
 constexpr uint8_t kMostDoublings = 6;
 
@@ -153,6 +152,8 @@ const std::array<Steps, kOperationKinds> kSteps = {{
     {FillSleep, EndSleep},
     {FillReadInto, EndRead},
     {FillRecvInto, EndRead},
+    {FillAcceptMany, EndAcceptMany},
+    {FillRecvMany, EndRecvMany},
 }};
 
 StepResult BeginUnusualStep(OperationContext& context, Slot& slot) {
@@ -195,6 +196,10 @@ StepResult EndUnusualStep(OperationContext& context, Slot& slot, unsigned member
       slot.progress.cancelled = true;
       return StepResult::kDone;
     }
+    if (kind == OperationKind::kRecvMany && result == -ENOBUFS && context.provided.Ready()) {
+      // More than all buffers were filled since the last look; or the network has no memory.
+      return context.provided.Grow() ? Retry(slot, ENOBUFS) : Fail(slot, ENOMEM);
+    }
     if (IsTransient(slot, -result)) return EndTransient(slot, -result);
   }
   if (slot.progress.phase == kPhasePoll || slot.progress.phase == kPhasePause) {
@@ -218,6 +223,13 @@ StepResult EndValue(Slot& slot, int32_t result) {
   if (result < 0) return Fail(slot, -result);
   slot.value = result;
   return StepResult::kDone;
+}
+
+StepResult PauseBeforeNext(Slot& slot) {
+  if (slot.progress.retries < kMostRetries) ++slot.progress.retries;
+  slot.progress.retries = std::max(slot.progress.retries, kTriesBeforePause);
+  slot.progress.phase = kPhasePause;
+  return StepResult::kMore;
 }
 
 StepResult EndRead(Slot& slot, int32_t result) {

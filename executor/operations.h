@@ -21,6 +21,7 @@
 #include <utility>
 #include <vector>
 
+#include "agentos/executor/provided_buffers.h"
 #include "agentos/executor/result_buffers.h"
 #include "agentos/executor/submission_ring.h"
 #include "agentos/ring/slot.h"
@@ -36,16 +37,21 @@ enum class StepResult : uint8_t {
   kAgain,
   // The submission queue has no room: submit, then call BeginStep again.
   kNoRoom,
+  // One completion of a multishot entry: value, data and error of the slot say what; then as kAgain, unless the kernel goes on by
+  // itself.
+  kMore,
   // The kernel cannot do it, a ReadFile because its chain does not fit this file: execute it as plain calls on a worker.
   kGeneral,
 };
 
 class OperationContext {
  public:
-  OperationContext(SubmissionRing& ring, ResultBuffers& result_buffers) : kernel(ring), buffers(result_buffers) {}
+  OperationContext(SubmissionRing& ring, ResultBuffers& result_buffers, ProvidedBuffers& provided_buffers)
+      : kernel(ring), buffers(result_buffers), provided(provided_buffers) {}
 
   SubmissionRing& kernel;
   ResultBuffers& buffers;
+  ProvidedBuffers& provided;
 
   // The descriptors of the rings themselves: an entry that names one (P16: a Close, a Read of the wake-up) is answered with
   // EBADF.
@@ -150,13 +156,18 @@ inline StepResult BeginStep(OperationContext& context, Slot& slot) {
   return filled;
 }
 
-inline StepResult EndStep(OperationContext& context, Slot& slot, unsigned member, int32_t result) {
+// Of a result after which the kernel goes on with the entry (IORING_CQE_F_MORE).
+inline StepResult EndStepAndGoOn(OperationContext& context, Slot& slot, unsigned member, int32_t result) {
   const OperationKind kind = slot.entry.kind();
-  --slot.progress.outstanding;
   if (result < 0 || slot.progress.phase != 0 || kind == OperationKind::kReadFile) [[unlikely]] {
     return executor_internal::EndUnusualStep(context, slot, member, result);
   }
   return executor_internal::kSteps[static_cast<size_t>(kind)].end(slot, result);
+}
+
+inline StepResult EndStep(OperationContext& context, Slot& slot, unsigned member, int32_t result) {
+  --slot.progress.outstanding;
+  return EndStepAndGoOn(context, slot, member, result);
 }
 
 }  // namespace agentos

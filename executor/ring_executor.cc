@@ -195,6 +195,7 @@ absl::StatusOr<SyscallCompletionEntry> RingExecutor::WaitOne(BoundRing& ring, Pi
   }
   SyscallCompletionEntry done;
   lane.Deliver(slot, done);
+  lane.ResumePaused(ring);
   return done;
 }
 
@@ -258,9 +259,8 @@ absl::Status RingExecutor::Cancel(BoundRing& ring, Pid pid, Seq seq) {
   if (absl::Status alive = LockRing(lock, ring, pid, /*for_submit=*/false); !alive.ok()) return alive;
   Lane& lane = *lock.lane();
   lane.Drive();
-  Slot* slot = nullptr;
-  const auto where = ring.Find(seq, &slot);
-  if (where != SyscallCompletionRing::Whereabouts::kQueued && where != SyscallCompletionRing::Whereabouts::kInFlight) {
+  Slot* slot = ring.FindUnderWay(seq);
+  if (slot == nullptr) {
     return absl::NotFoundError(absl::StrCat("entry ", seq, " of pid ", pid, " is unknown or has completed"));
   }
   lane.RequestCancel(*slot);

@@ -1,3 +1,4 @@
+#include <poll.h>
 #include <sys/socket.h>
 
 #include <cerrno>
@@ -40,6 +41,15 @@ StepResult FillReceive(OperationContext& context, Slot& slot, size_t size, io_ur
   sqe.addr = AddressOf(slot.buffer.data());
   sqe.len = static_cast<uint32_t>(size);
   return StepResult::kWaiting;
+}
+
+// Where nothing is a message, unless nothing will ever come again.
+bool MayBeEmptyMessage(int fd) {
+  int type = 0;
+  socklen_t size = sizeof(type);
+  if (getsockopt(fd, SOL_SOCKET, SO_TYPE, &type, &size) != 0 || type != SOCK_DGRAM) return false;
+  pollfd ended = {.fd = fd, .events = POLLRDHUP, .revents = 0};
+  return poll(&ended, 1, 0) == 0;
 }
 
 std::unique_ptr<std::string> PeerAddress(const Slot& slot, socklen_t length) {
@@ -105,6 +115,56 @@ StepResult FillAccept(OperationContext& /*context*/, Slot& slot, io_uring_sqe& s
 StepResult EndAccept(Slot& slot, int32_t result) {
   if (result >= 0) slot.peer_address = PeerAddress(slot, slot.address_length);
   return EndValue(slot, result);
+}
+
+// Without memory for the address, of which there is one and not one for each connection.
+StepResult FillAcceptMany(OperationContext& context, Slot& slot, io_uring_sqe& sqe) {
+  sqe.opcode = IORING_OP_ACCEPT;
+  sqe.fd = As<operation::AcceptMany>(slot).fd;
+  sqe.accept_flags = SOCK_CLOEXEC;
+  if (context.kernel.has_multishot()) sqe.ioprio = IORING_ACCEPT_MULTISHOT;
+  return StepResult::kWaiting;
+}
+
+StepResult EndAcceptMany(Slot& slot, int32_t result) {
+  switch (result) {
+    case -ECONNABORTED:
+      // It was gone before it was accepted; the next one is another.
+      return StepResult::kAgain;
+    case -EMFILE:
+    case -ENFILE:
+    case -ENOBUFS:
+    case -ENOMEM:
+      slot.progress.error = static_cast<int16_t>(-result);
+      return PauseBeforeNext(slot);
+    default:
+      break;
+  }
+  if (result < 0) return Fail(slot, -result);
+  slot.progress.retries = 0;
+  slot.value = result;
+  return StepResult::kMore;
+}
+
+StepResult FillRecvMany(OperationContext& context, Slot& slot, io_uring_sqe& sqe) {
+  sqe.opcode = IORING_OP_RECV;
+  sqe.fd = As<operation::RecvMany>(slot).fd;
+  if (!context.provided.Ready()) return FillReceive(context, slot, operation::kRecvManyBytes, sqe);
+  sqe.ioprio = IORING_RECV_MULTISHOT;
+  sqe.flags = IOSQE_BUFFER_SELECT;
+  sqe.buf_group = SubmissionRing::kBufferGroup;
+  return StepResult::kWaiting;
+}
+
+StepResult EndRecvMany(Slot& slot, int32_t result) {
+  if (result < 0 || (result == 0 && !MayBeEmptyMessage(As<operation::RecvMany>(slot).fd))) {
+    slot.buffer.Reset();
+    return EndValue(slot, result);
+  }
+  slot.progress.retries = 0;
+  slot.value = result;
+  slot.data = Bytes(std::move(slot.buffer), static_cast<size_t>(result));
+  return StepResult::kMore;
 }
 
 StepResult FillConnect(OperationContext& /*context*/, Slot& slot, io_uring_sqe& sqe) {

@@ -121,6 +121,17 @@ class SubmissionRing {
            static_cast<size_t>(data - added_[place].data()) < added_[place].size();
   }
 
+  // Whether ACCEPT and RECV can be multishot: one entry, a result for each that comes, IORING_CQE_F_MORE on all but the last.
+  bool has_multishot() const { return multishot_; }
+
+  // Memory that the ring chooses from for receives with IOSQE_BUFFER_SELECT, as group kBufferGroup: makes the group, with room
+  // for so many buffers, a power of two. False where there is no such thing. Same synchronisation as NextSqe.
+  static constexpr uint16_t kBufferGroup = 0;
+  virtual bool MakeBufferGroup(unsigned /*most*/) { return false; }
+  // Adds a buffer to the group; a result names it in the upper half of its flags. Its memory must stay valid until then, or until
+  // the ring is gone.
+  virtual void ProvideBuffer(uint16_t /*id*/, absl::Span<char> /*memory*/) {}
+
   // The descriptors that are the ring's own: entries must not touch them.
   virtual std::vector<int> OwnFds() const = 0;
 
@@ -166,6 +177,7 @@ class SubmissionRing {
 
   // Set by the maker before anything else is called.
   Queues queues_;
+  void set_multishot(bool has) { multishot_ = has; }
   // Fills the table of direct descriptors, which is empty otherwise.
   void SetDirectFiles(unsigned places) {
     for (unsigned i = places; i-- > 0;) free_direct_files_.push_back(static_cast<int>(i));
@@ -174,6 +186,7 @@ class SubmissionRing {
 
  private:
   bool nosignal_writes_ = false;
+  bool multishot_ = false;
   bool has_direct_files_ = false;
   std::vector<absl::Span<char>> added_;
   std::vector<int> free_direct_files_;

@@ -90,6 +90,8 @@ class BoundRing : public SyscallCompletionRing {
   bool wants_start = false;
   RingWaiters waiters;
   PositionOrder positions;
+  // Multishot entries that stopped because the completion queue was full.
+  std::vector<SlotToken> paused;
   // Memory of the process that is registered with the lane's submission ring, and its numbers there. As long as there is any, the
   // ring stays on its lane.
   struct Registration {

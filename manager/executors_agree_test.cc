@@ -151,6 +151,8 @@ std::vector<Case> Cases() {
       {"SendTo", [](World&, int fd) { return Entry::SendTo(kPid, fd, "abc", "127.0.0.1:9", 0, 0); }},
       {"RecvFrom", [](World&, int fd) { return Entry::RecvFrom(kPid, fd, 8, 0, 0); }},
       {"Accept", [](World&, int fd) { return Entry::Accept(kPid, fd, 0); }},
+      {"AcceptMany", [](World&, int fd) { return Entry::AcceptMany(kPid, fd, 0); }},
+      {"RecvMany", [](World&, int fd) { return Entry::RecvMany(kPid, fd, 0, 0); }},
       {"Connect to nobody", [](World&, int fd) { return Entry::Connect(kPid, fd, "127.0.0.1:1", 0); }},
       {"Connect to no socket", [](World&, int fd) { return Entry::Connect(kPid, fd, "unix:/no/such/socket", 0); }},
       {"Fallocate", [](World&, int fd) { return Entry::Fallocate(kPid, fd, 0, 0, 4096, 0); }},
@@ -205,8 +207,20 @@ class Runner {
 
   // "5 \"0123\"", "EBADF", "ETIMEDOUT" of what would wait.
   std::string Run(Entry entry, absl::Duration patience) {
-    const bool makes_fd = entry.kind() == OperationKind::kOpen || entry.kind() == OperationKind::kAccept;
-    const Done done = manager_.Run(std::move(entry).WithTimeout(patience));
+    const OperationKind kind = entry.kind();
+    const Seq seq = manager_.Submit(std::move(entry).WithTimeout(patience));
+    std::string all;
+    for (bool more = true; more;) {
+      const Done done = manager_.Wait(kPid, seq);
+      more = done.more;
+      absl::StrAppend(&all, Describe(kind, done), more ? ", then " : "");
+    }
+    return all;
+  }
+
+ private:
+  static std::string Describe(OperationKind kind, const Done& done) {
+    const bool makes_fd = kind == OperationKind::kOpen || kind == OperationKind::kAccept || kind == OperationKind::kAcceptMany;
     if (!done.status.is_success())
       return absl::StrCat("error ", done.status.error_number(), done.status.is_cancelled() ? " cancelled" : "");
     if (makes_fd) {
@@ -217,7 +231,6 @@ class Runner {
     return absl::StrCat(done.result.value(), " \"", is_statx ? "statx" : done.result.data(), "\" ", done.result.peer_address());
   }
 
- private:
   TestManager manager_;
 };
 

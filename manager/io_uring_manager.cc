@@ -192,6 +192,8 @@ class IoUringManager::Impl {
     const LaneCounters counters = executor_->Counters();
     stats.total_submissions = counters.submissions;
     stats.total_completions = counters.completions;
+    stats.multishot_completions = counters.multishot_completions;
+    stats.receive_buffer_exhaustions = counters.receive_buffer_exhaustions;
     stats.pending = counters.submissions - counters.completions;
     stats.errors = counters.errors;
     stats.cancelled = counters.cancelled;

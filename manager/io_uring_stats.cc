@@ -11,6 +11,8 @@ std::string IoUringStats::ToString() const {
   line("active rings", active_rings);
   line("submissions", total_submissions);
   line("completions", total_completions);
+  if (multishot_completions > 0) line("multishot results", multishot_completions);
+  if (receive_buffer_exhaustions > 0) line("receive exhaustions", receive_buffer_exhaustions);
   line("pending", pending);
   line("errors", errors);
   line("cancelled", cancelled);

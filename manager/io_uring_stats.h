@@ -21,6 +21,10 @@ struct IoUringStats {
   uint64_t total_submissions = 0;
   // Completions placed in a ring, whether reaped, dropped or neither yet; errors and cancelled ones too.
   uint64_t total_completions = 0;
+  // Completions of multishot entries beside their last ones: those with `more`, which total_completions leaves out.
+  uint64_t multishot_completions = 0;
+  // Times that RecvMany found all memory that the kernel may choose from taken, and had to be given more.
+  uint64_t receive_buffer_exhaustions = 0;
   // Entries under way: accepted, not completed.
   uint64_t pending = 0;
   // Completions that were errors.

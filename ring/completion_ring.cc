@@ -159,11 +159,54 @@ void SyscallCompletionRing::Abandon(Slot* slot) {
 SyscallCompletionRing::Whereabouts SyscallCompletionRing::Find(Seq seq, Slot** slot) const {
   if (seq == 0 || seq > last_seq_) return Whereabouts::kUnknown;
   if ((*slot = completed_.Find(seq)) != nullptr) return Whereabouts::kCompleted;
-  if ((*slot = in_flight_.Find(seq)) != nullptr) return Whereabouts::kInFlight;
-  if ((*slot = queued_.Find(seq)) != nullptr) return Whereabouts::kQueued;
-  if ((*slot = linked_.Find(seq)) != nullptr) return Whereabouts::kQueued;
-  if ((*slot = behind_drain_.Find(seq)) != nullptr) return Whereabouts::kQueued;
+  if ((*slot = backlog_.Find(seq)) != nullptr) return Whereabouts::kCompleted;
+  if ((*slot = FindUnderWay(seq)) != nullptr) {
+    return (*slot)->progress.state == SlotState::kInKernel ? Whereabouts::kInFlight : Whereabouts::kQueued;
+  }
   return std::find(dropped_.begin(), dropped_.end(), seq) == dropped_.end() ? Whereabouts::kUnknown : Whereabouts::kDropped;
+}
+
+Slot* SyscallCompletionRing::FindUnderWay(Seq seq) const {
+  Slot* slot = in_flight_.Find(seq);
+  if (slot == nullptr) slot = queued_.Find(seq);
+  if (slot == nullptr) slot = linked_.Find(seq);
+  if (slot == nullptr) slot = behind_drain_.Find(seq);
+  return slot;
+}
+
+void SyscallCompletionRing::MakeMore(Slot& origin, Slot& result) {
+  const SyscallSubmissionEntry& entry = origin.entry;
+  if (const auto* accept = std::get_if<operation::AcceptMany>(&entry.operation())) {
+    result.entry = SyscallSubmissionEntry(entry.pid(), *accept, entry.user_data());
+  } else {
+    result.entry = SyscallSubmissionEntry(entry.pid(), std::get<operation::RecvMany>(entry.operation()), entry.user_data());
+  }
+  result.ring = origin.ring;
+  result.seq = origin.seq;
+  result.accepted_ns = origin.accepted_ns;
+  result.Become(SlotState::kQueued);
+  result.progress.more = true;
+  result.progress.error = std::exchange(origin.progress.error, int16_t{0});
+  result.value = std::exchange(origin.value, 0);
+  result.data = std::move(origin.data);
+}
+
+Slot* SyscallCompletionRing::Overflow(Slot* slot) {
+  const bool drops = options_.overflow == OverflowPolicy::kDropOldest && !slot->progress.more;
+  if (drops && backlog_.empty()) return DropOldest();
+  completed_.Remove(slot);
+  slot->progress.place = SlotPlace::kBacklog;
+  backlog_.PushBack(slot);
+  if (!drops) return nullptr;
+  Slot* dropped = DropOldest();
+  MoveUp();
+  return dropped;
+}
+
+void SyscallCompletionRing::MoveUp() {
+  Slot* slot = backlog_.PopFront();
+  slot->progress.place = SlotPlace::kNowhere;
+  completed_.PushBack(slot);
 }
 
 Slot* SyscallCompletionRing::DropOldest() {
@@ -182,6 +225,7 @@ void SyscallCompletionRing::ObserveEnd(const Slot& slot, int64_t now_ns) {
   const ObservedResult result = {.error_number = slot.progress.error,
                                  .cancelled = slot.progress.cancelled,
                                  .value = slot.value,
+                                 .more = slot.progress.more,
                                  .latency_ns = now_ns - slot.accepted_ns};
   if (slot.progress.cancelled) {
     observer_->OnCancelled(pid_, slot.seq, slot.entry.kind(), result);

@@ -5,6 +5,9 @@
 //
 //     Accept -> [queued: sq_size] -> Start -> [in flight: max_in_flight] -> Complete -> [completed: cq_size] -> Take
 //
+// A multishot entry has completions beside its last one, each in a slot of its own (CompleteMore). They are nobody's to count on
+// beforehand, so they may come when the completion queue is full: then they wait in a backlog, and move up as somebody reaps.
+//
 // Thread rule: externally synchronised.
 // Lifetime: the slots belong to the caller's SlotTable; the ring only links them. Destroying a ring that still links slots is a
 // bug.
@@ -55,7 +58,7 @@ class SyscallCompletionRing {
 
   // Whether `count` more entries may be accepted.
   absl::Status CheckRoom(size_t count) const {
-    const size_t committed = waiting() + in_flight_.size() + completed_.size();
+    const size_t committed = waiting() + in_flight_.size() + completed_.size() + backlog_.size();
     const bool fits = waiting() + count <= options_.sq_size &&
                       (options_.overflow == OverflowPolicy::kDropOldest || committed + count <= options_.cq_size);
     return fits ? absl::OkStatus() : NoRoom(count);
@@ -109,15 +112,21 @@ class SyscallCompletionRing {
   Slot* Complete(Slot* slot, int64_t now_ns) {
     Conclude(slot, now_ns);
     completed_.PushBack(slot);
-    return completed_.size() <= options_.cq_size ? nullptr : DropOldest();
+    return completed_.size() <= options_.cq_size ? nullptr : Overflow(slot);
   }
+
+  // Makes `result`, fresh from the table, a completion of `origin` that is not its last: what `origin` has so far moves there.
+  // Complete or Conclude it.
+  static void MakeMore(Slot& origin, Slot& result);
+  // Whether the next completion would find no room.
+  bool is_full() const { return completed_.size() >= options_.cq_size; }
 
   // Ends a queued or started entry whose completion goes straight to somebody who waits for it: the slot is kDone and in no
   // queue.
   void Conclude(Slot* slot, int64_t now_ns) {
     if (slot->progress.state == SlotState::kInKernel) [[likely]] {
       in_flight_.Remove(slot);
-    } else {
+    } else if (!slot->progress.more) {
       RemoveWaiting(slot);
     }
     if (looks_closer_) [[unlikely]] {
@@ -131,13 +140,25 @@ class SyscallCompletionRing {
   void Abandon(Slot* slot);
 
   // Takes the oldest completion out; null when there is none.
-  Slot* TakeOldest() { return completed_.PopFront(); }
+  Slot* TakeOldest() {
+    Slot* slot = completed_.PopFront();
+    if (!backlog_.empty()) [[unlikely]] {
+      MoveUp();
+    }
+    return slot;
+  }
 
   // Takes a completed entry out. Precondition: `slot` is completed and of this ring.
-  void Take(Slot* slot) { completed_.Remove(slot); }
+  void Take(Slot* slot) {
+    if (slot->progress.place == SlotPlace::kBacklog) return backlog_.Remove(slot);
+    completed_.Remove(slot);
+    if (!backlog_.empty()) MoveUp();
+  }
 
   // Where the entry `seq` is; `*slot` is set unless it is kUnknown or kDropped.
   Whereabouts Find(Seq seq, Slot** slot) const;
+  // The entry itself, as long as it has not ended, wherever completions of it are; null afterwards.
+  Slot* FindUnderWay(Seq seq) const;
 
   // What would start now if there were room.
   const StartQueue& queued() const { return queued_; }
@@ -154,13 +175,13 @@ class SyscallCompletionRing {
   }
   const SlotList& in_flight() const { return in_flight_; }
   const SlotList& completed() const { return completed_; }
-  bool idle() const { return waiting() == 0 && in_flight_.empty() && completed_.empty(); }
+  bool idle() const { return waiting() == 0 && in_flight_.empty() && completed_.empty() && backlog_.empty(); }
 
   // What a reaper gets of a completed slot; the slot's result moves out.
   static void Fill(Slot& slot, SyscallCompletionEntry& out) {
     out.seq = slot.seq;
     out.pid = slot.entry.pid();
-    out.more = false;
+    out.more = slot.progress.more;
     out.user_data = slot.entry.user_data();
     if (slot.progress.error == 0 && !slot.progress.cancelled) [[likely]] {
       out.status.SetSuccess();
@@ -204,6 +225,9 @@ class SyscallCompletionRing {
   // Of an entry that did not succeed.
   static SyscallCompletionStatus StatusOf(const Slot& slot);
   Slot* DropOldest();
+  // `slot` is the last of a completion queue that has one too many: whom to drop, if anybody.
+  Slot* Overflow(Slot* slot);
+  void MoveUp();
   void ObserveEnd(const Slot& slot, int64_t now_ns);
 
   Pid pid_ = 0;
@@ -224,6 +248,7 @@ class SyscallCompletionRing {
   size_t bytes_in_flight_ = 0;
   SlotList in_flight_;
   SlotList completed_;
+  SlotList backlog_;
   // The last kRememberedDrops dropped entries, as a circle; made at the first drop.
   std::vector<Seq> dropped_;
   size_t next_dropped_ = 0;

@@ -314,6 +314,14 @@ absl::Status Check(const operation::RecvInto& op) {
 
 absl::Status Check(const operation::Accept& op) { return CheckFd(OperationKind::kAccept, op.fd); }
 
+absl::Status Check(const operation::AcceptMany& op) { return CheckFd(OperationKind::kAcceptMany, op.fd); }
+
+absl::Status Check(const operation::RecvMany& op) {
+  if (op.flags != 0) [[unlikely]]
+    return Refuse(OperationKind::kRecvMany, "flags", Hex(op.flags), "0: no flag of recv(2) makes sense for many receives");
+  return CheckFd(OperationKind::kRecvMany, op.fd);
+}
+
 absl::Status Check(const operation::Connect& op) {
   if (!IsFd(op.fd)) [[unlikely]]
     return RefuseFd(OperationKind::kConnect, op.fd);
@@ -539,6 +547,10 @@ absl::Status ValidateEntry(Pid pid, const SyscallSubmissionEntry& entry) {
       return CheckAs<operation::ReadInto>(operation);
     case OperationKind::kRecvInto:
       return CheckAs<operation::RecvInto>(operation);
+    case OperationKind::kAcceptMany:
+      return CheckAs<operation::AcceptMany>(operation);
+    case OperationKind::kRecvMany:
+      return CheckAs<operation::RecvMany>(operation);
   }
   return RefuseEntry(pid, entry);
 }

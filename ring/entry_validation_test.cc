@@ -104,6 +104,8 @@ std::vector<Entry> OneOfEach(Pid pid) {
   entries.push_back(Entry::Sleep(pid, absl::Seconds(1), 0));
   entries.push_back(Entry::ReadInto(pid, kFd, ResultBufferPool::NewUnpooled(8), 8, 0, 0));
   entries.push_back(Entry::RecvInto(pid, kFd, ResultBufferPool::NewUnpooled(8), 8, 0, 0));
+  entries.push_back(Entry::AcceptMany(pid, kFd, 0));
+  entries.push_back(Entry::RecvMany(pid, kFd, 0, 0));
   return entries;
 }
 

@@ -1,8 +1,8 @@
 // Who wants to hear what happens to entries: the trace recorder, a test, a metrics exporter.
 //
 // An observer hears four words once each per entry, at the edge where the state changes: queued, dispatched, completed (with its
-// result; errors included) or cancelled; and dropped when a full completion queue gave up its oldest. It can neither delay,
-// refuse nor change anything.
+// result; errors included) or cancelled; and dropped when a full completion queue gave up its oldest. Of a multishot entry it
+// hears of each completion, the last of which has not `more`. It can neither delay, refuse nor change anything.
 //
 // Thread rule: called on whichever thread moves the entry, with the lock of its kernel ring held. An implementation is
 // thread-safe, does not block, and never calls back into the manager.
@@ -28,6 +28,8 @@ struct ObservedResult {
   int error_number = 0;
   bool cancelled = false;
   int64_t value = 0;
+  // Of a multishot entry: further completions follow, this is not its end.
+  bool more = false;
   // From acceptance to completion.
   int64_t latency_ns = 0;
 };

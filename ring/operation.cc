@@ -22,7 +22,8 @@ constexpr std::array<Traits, kOperationKinds> kTraits = {{
     {"IpcSend", true, false}, {"IpcRecv", true, false}, {"Statx", true, true},     {"Rename", true, true},
     {"Unlink", true, true},   {"Mkdir", true, true},    {"Fallocate", true, true}, {"Ftruncate", true, true},
     {"Splice", true, true},   {"Socket", false, true},  {"Shutdown", false, true}, {"Poll", true, true},
-    {"Sleep", true, true},    {"ReadInto", true, true}, {"RecvInto", true, true},
+    {"Sleep", true, true},    {"ReadInto", true, true}, {"RecvInto", true, true},  {"AcceptMany", true, true},
+    {"RecvMany", true, true},
 }};
 
 const Traits& TraitsOf(OperationKind kind) { return kTraits[static_cast<size_t>(kind)]; }
@@ -58,6 +59,8 @@ size_t BytesOf(const Operation& operation) {
                              std::is_same_v<Op, operation::Fallocate> || std::is_same_v<Op, operation::Ftruncate>) {
           // Mailboxes have limits of their own; room on a disk is not moved.
           return 0;
+        } else if constexpr (std::is_same_v<Op, operation::RecvMany>) {
+          return operation::kRecvManyBytes;
         } else if constexpr (requires { op.data; }) {
           return op.data.size();
         } else if constexpr (requires { op.size; }) {

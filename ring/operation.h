@@ -11,6 +11,7 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <initializer_list>
 #include <optional>
 #include <string>
 #include <variant>
@@ -259,15 +260,32 @@ struct RecvInto {
   int flags = 0;
 };
 
+// Accept, again and again: a multishot entry, which completes once for each connection with SyscallCompletionEntry::more set, and
+// once without when it ends, as cancelled or with an error. Of its completions value() = fd; there is no peer_address(), ask
+// getpeername(2). Out of descriptors or memory it says so in a completion with `more`, and goes on a little later; what has come
+// to the socket meanwhile waits there. While its ring's completion queue is full it pauses, whatever the overflow policy.
+struct AcceptMany {
+  int fd = -1;
+};
+
+// Recv, again and again: a multishot entry as AcceptMany is. Each completion with `more` has what came, at most kRecvManyBytes of
+// a stream or one datagram, which is cut there; value() = bytes. The end of the stream is a completion with 0 bytes and without
+// `more`. Where the kernel can it chooses the memory when something comes, so that an entry which waits costs none. `flags`: 0.
+inline constexpr size_t kRecvManyBytes = 4096;
+struct RecvMany {
+  int fd = -1;
+  int flags = 0;
+};
+
 }  // namespace operation
 
-using Operation =
-    std::variant<operation::None, operation::Nop, operation::ReadFile, operation::WriteFile, operation::Open, operation::Close,
-                 operation::Read, operation::Write, operation::Fsync, operation::Lseek, operation::Send, operation::Recv,
-                 operation::Accept, operation::Connect, operation::SendTo, operation::RecvFrom, operation::IpcSend,
-                 operation::IpcRecv, operation::Statx, operation::Rename, operation::Unlink, operation::Mkdir,
-                 operation::Fallocate, operation::Ftruncate, operation::Splice, operation::Socket, operation::Shutdown,
-                 operation::Poll, operation::Sleep, operation::ReadInto, operation::RecvInto>;
+using Operation = std::variant<operation::None, operation::Nop, operation::ReadFile, operation::WriteFile, operation::Open,
+                               operation::Close, operation::Read, operation::Write, operation::Fsync, operation::Lseek,
+                               operation::Send, operation::Recv, operation::Accept, operation::Connect, operation::SendTo,
+                               operation::RecvFrom, operation::IpcSend, operation::IpcRecv, operation::Statx, operation::Rename,
+                               operation::Unlink, operation::Mkdir, operation::Fallocate, operation::Ftruncate, operation::Splice,
+                               operation::Socket, operation::Shutdown, operation::Poll, operation::Sleep, operation::ReadInto,
+                               operation::RecvInto, operation::AcceptMany, operation::RecvMany>;
 
 // An entry is as large as the largest of them.
 static_assert(sizeof(Operation) <= sizeof(operation::SendTo) + alignof(operation::SendTo));
@@ -305,11 +323,26 @@ enum class OperationKind : uint8_t {
   kSleep,
   kReadInto,
   kRecvInto,
+  kAcceptMany,
+  kRecvMany,
 };
 inline constexpr size_t kOperationKinds = std::variant_size_v<Operation>;
-static_assert(kOperationKinds == static_cast<size_t>(OperationKind::kRecvInto) + 1);
+static_assert(kOperationKinds == static_cast<size_t>(OperationKind::kRecvMany) + 1);
 
 inline OperationKind KindOf(const Operation& operation) { return static_cast<OperationKind>(operation.index()); }
+
+// A set of operations that can be looked up in one step.
+class OperationKinds {
+ public:
+  constexpr OperationKinds(std::initializer_list<OperationKind> kinds) {
+    for (const OperationKind kind : kinds) bits_ |= uint64_t{1} << static_cast<unsigned>(kind);
+  }
+  constexpr bool Has(OperationKind kind) const { return (bits_ >> static_cast<unsigned>(kind) & 1) != 0; }
+
+ private:
+  static_assert(kOperationKinds <= 64);
+  uint64_t bits_ = 0;
+};
 
 // "ReadFile", "Send", ...: the name as the factory of SyscallSubmissionEntry spells it.
 absl::string_view OperationName(OperationKind kind);

@@ -65,6 +65,8 @@ std::vector<Expectation> EveryOperation() {
   add(operation::Sleep{absl::Seconds(1)}, OperationKind::kSleep, "Sleep", -1, true, true);
   add(operation::ReadInto{kFd, ResultBufferPool::NewUnpooled(1), 1, 0}, OperationKind::kReadInto, "ReadInto", kFd, true, true);
   add(operation::RecvInto{kFd, ResultBufferPool::NewUnpooled(1), 1, 0}, OperationKind::kRecvInto, "RecvInto", kFd, true, true);
+  add(operation::AcceptMany{kFd}, OperationKind::kAcceptMany, "AcceptMany", kFd, true, true);
+  add(operation::RecvMany{kFd, 0}, OperationKind::kRecvMany, "RecvMany", kFd, true, true);
   return all;
 }
 
@@ -82,6 +84,7 @@ TEST(Operation, IsOfItsKindAndBearsTheNameOfItsFactory) {
 TEST(Operation, SaysHowManyBytesItMoves) {
   EXPECT_EQ(BytesOf(operation::Read{5, 100, 0}), 100u);
   EXPECT_EQ(BytesOf(operation::RecvInto{5, ResultBufferPool::NewUnpooled(8), 8, 0}), 8u);
+  EXPECT_EQ(BytesOf(operation::RecvMany{5, 0}), operation::kRecvManyBytes);
   EXPECT_EQ(BytesOf(operation::Write{5, "data", 0}), 4u);
   EXPECT_EQ(BytesOf(operation::WriteFile{"path", "data"}), 4u);
   EXPECT_EQ(BytesOf(operation::Splice{5, 0, 6, 0, 77, 0}), 77u);

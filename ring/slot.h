@@ -38,8 +38,8 @@ class SyscallCompletionRing;
 enum class SlotState : uint8_t { kFree, kQueued, kInKernel, kDone, kAbandoned };
 
 // Who is executing an entry that is kInKernel; or what one that is kQueued waits for, beside its turn: the end of the entry it is
-// linked to, or that of a drain.
-enum class SlotPlace : uint8_t { kNowhere, kKernel, kWorker, kMailbox, kParked, kLinked, kBehindDrain };
+// linked to, or that of a drain; or that a multishot entry has paused, or a completion waits for room in the queue.
+enum class SlotPlace : uint8_t { kNowhere, kKernel, kWorker, kMailbox, kParked, kLinked, kBehindDrain, kPaused, kBacklog };
 
 struct SlotToken {
   uint32_t index = 0;
@@ -74,6 +74,10 @@ struct alignas(64) Slot {
     bool holds_position : 1 = false;
     bool has_timer : 1 = false;
     bool timed_out : 1 = false;
+    // Of a completion that is not its entry's last.
+    bool more : 1 = false;
+    // Of a multishot entry that is to stop until its ring's completion queue has room.
+    bool pausing : 1 = false;
     // An errno.
     int16_t error = 0;
   };

@@ -165,6 +165,14 @@ class SyscallSubmissionEntry {
     return {pid, operation::RecvInto{fd, std::move(buffer), size, flags}, user_data};
   }
 
+  // The multishot ones complete many times.
+  static SyscallSubmissionEntry AcceptMany(Pid pid, int fd, uint64_t user_data) {
+    return {pid, operation::AcceptMany{fd}, user_data};
+  }
+  static SyscallSubmissionEntry RecvMany(Pid pid, int fd, int flags, uint64_t user_data) {
+    return {pid, operation::RecvMany{fd, flags}, user_data};
+  }
+
   // The modifiers, on an entry that is being made: Read(...).WithTimeout(absl::Seconds(1)).WithPriority(Priority::kUrgent).
 
   // How long after its acceptance the entry may take before it is stopped and completes as an error with ETIMEDOUT. What it has

@@ -73,6 +73,8 @@ std::vector<Entry> OneOfEach() {
   entries.push_back(Entry::Sleep(kPid, absl::Seconds(5), kUserData));
   entries.push_back(Entry::ReadInto(kPid, 3, ResultBufferPool::NewUnpooled(8), 8, 0, kUserData));
   entries.push_back(Entry::RecvInto(kPid, 3, ResultBufferPool::NewUnpooled(8), 8, 0, kUserData));
+  entries.push_back(Entry::AcceptMany(kPid, 3, kUserData));
+  entries.push_back(Entry::RecvMany(kPid, 3, 0, kUserData));
   return entries;
 }
 
