@@ -147,8 +147,8 @@ absl::StatusOr<std::unique_ptr<KernelRing>> KernelRing::Create(const Options& op
 
   // The table counts against RLIMIT_NOFILE: take what is to be had, none is fine too.
   for (unsigned places = options.direct_files; places > 0; places /= 2) {
-    if (io_uring_register_files_sparse(ring, places) == 0) {
-      kernel_ring->SetDirectFiles(places);
+    if (io_uring_register_files_sparse(ring, 2 * places) == 0) {
+      kernel_ring->SetDirectFiles(places, places);
       break;
     }
   }
@@ -213,6 +213,11 @@ int KernelRing::RegisterBuffer(unsigned index, absl::Span<char> memory) {
   if (!fixed_buffers_) return -EOPNOTSUPP;
   const iovec vector = {memory.data(), memory.size()};
   const int result = io_uring_register_buffers_update_tag(&uring_->ring, index, &vector, nullptr, 1);
+  return result == 1 ? 0 : std::min(result, -1);
+}
+
+int KernelRing::RegisterFile(unsigned place, int fd) {
+  const int result = io_uring_register_files_update(&uring_->ring, place, &fd, 1);
   return result == 1 ? 0 : std::min(result, -1);
 }
 

@@ -26,7 +26,7 @@ class KernelRing : public SubmissionRing {
     unsigned completion_entries = 4096;
     // One thread makes the ring and makes every call; buys IORING_SETUP_DEFER_TASKRUN and a registered ring fd.
     bool single_issuer = false;
-    // Places in the table of direct descriptors; 0 when they are not wanted.
+    // Places in the table of direct descriptors; 0 when they are not wanted. There are as many more for registered files.
     unsigned direct_files = 256;
   };
 
@@ -37,6 +37,7 @@ class KernelRing : public SubmissionRing {
   bool Supports(unsigned opcode) const override { return opcode < supported_.size() && supported_[opcode]; }
   // -ENOMEM when the kernel does not want to pin the memory (RLIMIT_MEMLOCK).
   int RegisterBuffer(unsigned index, absl::Span<char> memory) override;
+  int RegisterFile(unsigned place, int fd) override;
   bool MakeBufferGroup(unsigned most) override;
   void ProvideBuffer(uint16_t id, absl::Span<char> memory) override;
   std::vector<int> OwnFds() const override;

@@ -159,6 +159,12 @@ class Lane {
   void DismissWaiters(BoundRing& ring);
   // Registers the pool's memory with the submission ring, for as long as `ring` lives; tells the pool what came of it.
   void Register(BoundRing& ring, const std::shared_ptr<RegisteredBufferPool>& pool);
+  // The same with the file of a descriptor: "", or why not.
+  std::string RegisterFile(BoundRing& ring, int fd);
+  // Harmless when the ring has gone meanwhile.
+  void UnregisterFile(BoundRing& ring, int fd);
+  // Whether the descriptor is one of the library's own.
+  bool IsOwnFd(int fd) const { return context_.IsOwnFd(fd); }
   // Nothing of the lane names the ring any more.
   void Forget(BoundRing& ring);
 

@@ -184,6 +184,8 @@ void Lane::Forget(BoundRing& ring) {
   shares_.Remove(ring);
   for (const BoundRing::Registration& registration : ring.registrations) kernel_->RemoveBuffer(registration.number);
   ring.registrations.clear();
+  for (const int fd : ring.files) kernel_->RemoveFile(fd);
+  ring.files.clear();
   ring.paused.clear();
 }
 

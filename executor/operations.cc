@@ -156,27 +156,54 @@ const std::array<Steps, kOperationKinds> kSteps = {{
     {FillRecvMany, EndRecvMany},
 }};
 
+// A Close would leave the registration behind; the others name no file there, or have a way of their own to do it.
+StepResult UseFixedFile(OperationContext& context, Slot& slot, io_uring_sqe& sqe) {
+  static constexpr OperationKinds kWithFile = {OperationKind::kRead,      OperationKind::kReadInto,   OperationKind::kWrite,
+                                               OperationKind::kFsync,     OperationKind::kSend,       OperationKind::kRecv,
+                                               OperationKind::kRecvInto,  OperationKind::kSendTo,     OperationKind::kRecvFrom,
+                                               OperationKind::kAccept,    OperationKind::kAcceptMany, OperationKind::kRecvMany,
+                                               OperationKind::kConnect,   OperationKind::kShutdown,   OperationKind::kFallocate,
+                                               OperationKind::kFtruncate, OperationKind::kSplice,     OperationKind::kPoll};
+  const int place = context.kernel.FixedFileOf(sqe.fd);
+  if (place < 0) return StepResult::kWaiting;
+  if (slot.entry.kind() == OperationKind::kClose) return Fail(slot, EBADF);
+  if (!kWithFile.Has(slot.entry.kind())) return StepResult::kWaiting;
+  sqe.fd = place;
+  sqe.flags |= IOSQE_FIXED_FILE;
+  return StepResult::kWaiting;
+}
+
+namespace {
+
+void FillUnusual(OperationContext& context, Slot& slot, io_uring_sqe& sqe) {
+  switch (slot.progress.phase) {
+    case kPhaseWholeSend:
+      FillSend(context, slot, sqe);
+      break;
+    case kPhasePause:
+      return FillPause(slot, sqe);
+    default:
+      FillPoll(slot, sqe);
+      break;
+  }
+  if (context.kernel.MayBeFixedFile(sqe.fd)) UseFixedFile(context, slot, sqe);
+}
+
+}  // namespace
+
 StepResult BeginUnusualStep(OperationContext& context, Slot& slot) {
   if (slot.entry.kind() == OperationKind::kReadFile) return BeginReadFileChain(context, slot);
   io_uring_sqe* sqe = context.kernel.NextSqe();
   if (sqe == nullptr) return StepResult::kNoRoom;
   sqe->user_data = EncodeUserData(slot.token(), 0);
   slot.progress.outstanding = 1;
-  switch (slot.progress.phase) {
-    case kPhaseWholeSend:
-      return FillSend(context, slot, *sqe);
-    case kPhaseSlowOpen: {
-      const StepResult filled = FillOpen(context, slot, *sqe);
-      if (filled != StepResult::kWaiting) CallOff(slot, *sqe);
-      return filled;
-    }
-    case kPhasePause:
-      FillPause(slot, *sqe);
-      return StepResult::kWaiting;
-    default:
-      FillPoll(slot, *sqe);
-      return StepResult::kWaiting;
+  if (slot.progress.phase == kPhaseSlowOpen) {
+    const StepResult filled = FillOpen(context, slot, *sqe);
+    if (filled != StepResult::kWaiting) CallOff(slot, *sqe);
+    return filled;
   }
+  FillUnusual(context, slot, *sqe);
+  return StepResult::kWaiting;
 }
 
 void CallOff(Slot& slot, io_uring_sqe& sqe) {

@@ -112,6 +112,8 @@ extern const std::array<Steps, kOperationKinds> kSteps;
 StepResult BeginUnusualStep(OperationContext& context, Slot& slot);
 StepResult EndUnusualStep(OperationContext& context, Slot& slot, unsigned member, int32_t result);
 void CallOff(Slot& slot, io_uring_sqe& sqe);
+// Lets the entry name its file by its registration, if it has one.
+StepResult UseFixedFile(OperationContext& context, Slot& slot, io_uring_sqe& sqe);
 
 }  // namespace executor_internal
 
@@ -149,6 +151,9 @@ inline StepResult BeginStep(OperationContext& context, Slot& slot) {
   if (context.IsOwnFd(sqe->fd) && kind != OperationKind::kSocket) [[unlikely]] {
     slot.progress.error = EBADF;
     filled = StepResult::kDone;
+  }
+  if (context.kernel.MayBeFixedFile(sqe->fd) && filled == StepResult::kWaiting) [[unlikely]] {
+    filled = executor_internal::UseFixedFile(context, slot, *sqe);
   }
   if (filled != StepResult::kWaiting) [[unlikely]] {
     executor_internal::CallOff(slot, *sqe);

@@ -1,8 +1,11 @@
 #include "agentos/executor/ring_executor.h"
 
+#include <fcntl.h>
 #include <sched.h>
+#include <unistd.h>
 
 #include <algorithm>
+#include <cerrno>
 #include <thread>
 #include <utility>
 
@@ -68,7 +71,7 @@ absl::StatusOr<std::unique_ptr<RingExecutor>> RingExecutor::Create(const Options
 }
 
 RingExecutor::RingExecutor(const Options& options, std::unique_ptr<FileWorkers> workers, std::vector<std::unique_ptr<Lane>> lanes)
-    : options_(options), workers_(std::move(workers)), lanes_(std::move(lanes)) {}
+    : options_(options), workers_(std::move(workers)), lanes_(std::move(lanes)), files_(std::make_shared<FileRegistry>()) {}
 
 RingExecutor::~RingExecutor() = default;
 
@@ -115,7 +118,7 @@ absl::Status RingExecutor::LockRing(LaneLock& lock, BoundRing& ring, Pid pid, bo
     Lane* lane = ring.lane.load(std::memory_order_acquire);
     lock.Lock(*lane);
     if (ring.lane.load(std::memory_order_acquire) == lane) {
-      if (!may_move || !ring.idle() || !ring.waiters.empty() || !ring.registrations.empty()) break;
+      if (!may_move || !ring.idle() || !ring.waiters.empty() || ring.has_registrations()) break;
       Lane* here = LaneOfThisProcessor();
       if (here == lane) break;
       // Nothing of the ring is on the old lane: the new one takes over with the release of this store.
@@ -288,6 +291,87 @@ absl::StatusOr<std::shared_ptr<RegisteredBufferPool>> RingExecutor::RegisterBuff
   return pool;
 }
 
+// Where the handles of registered files find the lanes, as long as there are any.
+class RingExecutor::FileRegistry {
+ public:
+  // Takes a registration back. False: the thread is the wrong one for that, and the descriptor is kept for CloseForgotten.
+  bool Unregister(Lane& lane, BoundRing& ring, int fd) {
+    // A child's ring is its parent's, and the lock is in whatever state it was in.
+    if (getpid() != process_) return true;
+    const std::lock_guard<std::mutex> lock(mutex_);
+    if (closed_) return true;
+    if (lane.one_thread() && std::this_thread::get_id() != thread_) {
+      forgotten_.push_back({&lane, &ring, fd});
+      return false;
+    }
+    const LaneLock held(lane);
+    lane.UnregisterFile(ring, fd);
+    return true;
+  }
+
+  // Closes what was given back on the wrong thread.
+  void CloseForgotten() {
+    const std::lock_guard<std::mutex> lock(mutex_);
+    for (const Forgotten& file : std::exchange(forgotten_, {})) {
+      {
+        const LaneLock held(*file.lane);
+        file.lane->UnregisterFile(*file.ring, file.fd);
+      }
+      close(file.fd);
+    }
+  }
+
+  // The lanes are about to go.
+  void Close() {
+    CloseForgotten();
+    const std::lock_guard<std::mutex> lock(mutex_);
+    closed_ = true;
+  }
+
+ private:
+  struct Forgotten {
+    Lane* lane;
+    BoundRing* ring;
+    int fd;
+  };
+
+  const pid_t process_ = getpid();
+  const std::thread::id thread_ = std::this_thread::get_id();
+  std::mutex mutex_;
+  bool closed_ = false;
+  std::vector<Forgotten> forgotten_;
+};
+
+class RingExecutor::FileRegistration final : public RegisteredFile::Registration {
+ public:
+  FileRegistration(std::shared_ptr<FileRegistry> files, Lane* lane, BoundRing* ring)
+      : files_(std::move(files)), lane_(lane), ring_(ring) {}
+  bool Undo(int fd) override { return files_->Unregister(*lane_, *ring_, fd); }
+
+ private:
+  const std::shared_ptr<FileRegistry> files_;
+  Lane* const lane_;
+  BoundRing* const ring_;
+};
+
+absl::StatusOr<RegisteredFile> RingExecutor::RegisterFile(BoundRing& ring, Pid pid, int fd) {
+  if (lanes_.front()->IsOwnFd(fd)) {
+    return absl::InvalidArgumentError(absl::StrCat("fd is ", fd, ": a descriptor of the library's own"));
+  }
+  files_->CloseForgotten();
+  const int own = fcntl(fd, F_DUPFD_CLOEXEC, 0);
+  if (own < 0 && errno == EBADF) return absl::InvalidArgumentError(absl::StrCat("fd is ", fd, ": it is not open"));
+  if (own < 0) return absl::ErrnoToStatus(errno, "fcntl(F_DUPFD_CLOEXEC); raise RLIMIT_NOFILE or close files");
+  LaneLock lock;
+  if (absl::Status alive = LockRing(lock, ring, pid, /*for_submit=*/false); !alive.ok()) {
+    close(own);
+    return alive;
+  }
+  std::string reason = lock.lane()->RegisterFile(ring, own);
+  if (!reason.empty()) return RegisteredFile(own, nullptr, std::move(reason));
+  return RegisteredFile(own, std::make_unique<FileRegistration>(files_, lock.lane(), &ring), "");
+}
+
 absl::Status RingExecutor::Destroy(BoundRing& ring, Pid pid) {
   LaneLock lock;
   if (absl::Status alive = LockRing(lock, ring, pid, /*for_submit=*/false); !alive.ok()) return alive;
@@ -335,6 +419,7 @@ LaneCounters RingExecutor::Counters() const {
 }
 
 absl::Status RingExecutor::Shutdown() {
+  files_->Close();
   std::vector<std::string> leftovers;
   if (!workers_->Stop(kWorkerPatience)) leftovers.push_back("a whole-file operation on a worker thread");
   for (std::unique_ptr<Lane>& lane : lanes_) {

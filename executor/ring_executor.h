@@ -35,6 +35,7 @@
 #include "agentos/ring/completion_entry.h"
 #include "agentos/ring/observer.h"
 #include "agentos/ring/registered_buffer_pool.h"
+#include "agentos/ring/registered_file.h"
 #include "agentos/ring/ring_options.h"
 #include "agentos/ring/submission_entry.h"
 
@@ -83,6 +84,9 @@ class RingExecutor {
   // Memory that belongs to the process and is registered if that can be had.
   absl::StatusOr<std::shared_ptr<RegisteredBufferPool>> RegisterBuffers(BoundRing& ring, Pid pid, size_t count, size_t size);
 
+  // The file of a descriptor, registered if that can be had.
+  absl::StatusOr<RegisteredFile> RegisterFile(BoundRing& ring, Pid pid, int fd);
+
   // Stops accepting, cancels, waits until the ring's own deadline and empties it. The ring is `pid`'s no longer, whatever it
   // answers. Give it back with ReleaseRing once nobody can find it any more.
   absl::Status Destroy(BoundRing& ring, Pid pid);
@@ -103,6 +107,9 @@ class RingExecutor {
  private:
   RingExecutor(const Options& options, std::unique_ptr<FileWorkers> workers, std::vector<std::unique_ptr<Lane>> lanes);
 
+  class FileRegistry;
+  class FileRegistration;
+
   // Locks the ring's lane and checks that the ring is `pid`'s and alive.
   absl::Status LockRing(LaneLock& lock, BoundRing& ring, Pid pid, bool for_submit);
   Lane* LaneOfThisProcessor() const;
@@ -112,6 +119,9 @@ class RingExecutor {
   const Options options_;
   std::unique_ptr<FileWorkers> workers_;
   std::vector<std::unique_ptr<Lane>> lanes_;
+
+  // Outlives the executor with the last registered file.
+  const std::shared_ptr<FileRegistry> files_;
 
   std::mutex rings_mutex_;
   std::vector<std::unique_ptr<BoundRing>> rings_;

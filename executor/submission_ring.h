@@ -27,6 +27,7 @@
 #include <cstdint>
 #include <cstring>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "absl/types/span.h"
@@ -132,6 +133,36 @@ class SubmissionRing {
   // the ring is gone.
   virtual void ProvideBuffer(uint16_t /*id*/, absl::Span<char> /*memory*/) {}
 
+  // Registers the file of a descriptor as number `place` of the fixed files; -1 takes a registration back. As RegisterBuffer.
+  virtual int RegisterFile(unsigned /*place*/, int /*fd*/) { return -EOPNOTSUPP; }
+
+  // The same at a place of its own: 0, or -errno; -ENOSPC when all are taken. Same synchronisation as NextSqe.
+  int AddFile(int fd) {
+    if (free_fixed_files_.empty()) return has_fixed_files_ ? -ENOSPC : -EOPNOTSUPP;
+    const uint16_t place = free_fixed_files_.back();
+    if (const int result = RegisterFile(place, fd); result < 0) return result;
+    free_fixed_files_.pop_back();
+    if (static_cast<size_t>(fd) >= fixed_files_.size()) fixed_files_.resize(static_cast<size_t>(fd) + 1, kNoFixedFile);
+    fixed_files_[static_cast<size_t>(fd)] = place;
+    fixed_fds_ = static_cast<unsigned>(fixed_files_.size());
+    return 0;
+  }
+  void RemoveFile(int fd) {
+    const uint16_t place = std::exchange(fixed_files_[static_cast<size_t>(fd)], kNoFixedFile);
+    RegisterFile(place, -1);
+    free_fixed_files_.push_back(place);
+    // So that the look-up costs nothing again once none is left.
+    while (!fixed_files_.empty() && fixed_files_.back() == kNoFixedFile) fixed_files_.pop_back();
+    fixed_fds_ = static_cast<unsigned>(fixed_files_.size());
+  }
+  // Whether FixedFileOf may know this descriptor: false for all when no file is registered.
+  bool MayBeFixedFile(int fd) const { return static_cast<unsigned>(fd) < fixed_fds_; }
+  // The number that the descriptor's file has as a fixed file, -1 when it has none. Precondition: MayBeFixedFile.
+  int FixedFileOf(int fd) const {
+    const uint16_t place = fixed_files_[static_cast<size_t>(fd)];
+    return place == kNoFixedFile ? -1 : place;
+  }
+
   // The descriptors that are the ring's own: entries must not touch them.
   virtual std::vector<int> OwnFds() const = 0;
 
@@ -178,18 +209,27 @@ class SubmissionRing {
   // Set by the maker before anything else is called.
   Queues queues_;
   void set_multishot(bool has) { multishot_ = has; }
-  // Fills the table of direct descriptors, which is empty otherwise.
-  void SetDirectFiles(unsigned places) {
+  // Fills the table of direct descriptors, which is empty otherwise: so many places for those that entries open, and after them
+  // so many for registered files.
+  void SetDirectFiles(unsigned places, unsigned for_registered) {
     for (unsigned i = places; i-- > 0;) free_direct_files_.push_back(static_cast<int>(i));
+    for (unsigned i = places + for_registered; i-- > places;) free_fixed_files_.push_back(static_cast<uint16_t>(i));
     has_direct_files_ = places > 0;
+    has_fixed_files_ = for_registered > 0;
   }
 
  private:
   bool nosignal_writes_ = false;
   bool multishot_ = false;
   bool has_direct_files_ = false;
+  bool has_fixed_files_ = false;
   std::vector<absl::Span<char>> added_;
   std::vector<int> free_direct_files_;
+  // By descriptor.
+  static constexpr uint16_t kNoFixedFile = 0xffff;
+  std::vector<uint16_t> fixed_files_;
+  unsigned fixed_fds_ = 0;
+  std::vector<uint16_t> free_fixed_files_;
   // Runs ahead of *sq_tail until Publish.
   unsigned tail_ = 0;
 };

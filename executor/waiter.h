@@ -92,13 +92,16 @@ class BoundRing : public SyscallCompletionRing {
   PositionOrder positions;
   // Multishot entries that stopped because the completion queue was full.
   std::vector<SlotToken> paused;
-  // Memory of the process that is registered with the lane's submission ring, and its numbers there. As long as there is any, the
-  // ring stays on its lane.
+  // Memory of the process that is registered with the lane's submission ring, and its numbers there. As long as there is any, or
+  // any file, the ring stays on its lane.
   struct Registration {
     int number;
     std::shared_ptr<RegisteredBufferPool> pool;
   };
   std::vector<Registration> registrations;
+  // Descriptors of files that are registered there.
+  std::vector<int> files;
+  bool has_registrations() const { return !registrations.empty() || !files.empty(); }
 };
 
 }  // namespace agentos

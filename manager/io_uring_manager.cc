@@ -372,6 +372,14 @@ absl::StatusOr<std::shared_ptr<RegisteredBufferPool>> IoUringManager::RegisterBu
   return impl_->executor().RegisterBuffers(**ring, pid, count, size);
 }
 
+absl::StatusOr<RegisteredFile> IoUringManager::RegisterFile(Pid pid, int fd) {
+  if (absl::Status status = impl_->guard().Check(); !status.ok()) return status;
+  if (fd < 0) return absl::InvalidArgumentError(absl::StrCat("fd is ", fd, ": it must not be negative"));
+  absl::StatusOr<BoundRing*> ring = impl_->FindOrMake(pid);
+  if (!ring.ok()) return ring.status();
+  return impl_->executor().RegisterFile(**ring, pid, fd);
+}
+
 absl::Status IoUringManager::DestroyRing(Pid pid) { return impl_->DestroyRing(pid); }
 
 bool IoUringManager::HasRing(Pid pid) const { return impl_->directory().Find(pid) != nullptr; }

@@ -46,6 +46,7 @@
 #include "agentos/ring/completion_entry.h"
 #include "agentos/ring/observer.h"
 #include "agentos/ring/registered_buffer_pool.h"
+#include "agentos/ring/registered_file.h"
 #include "agentos/ring/ring_options.h"
 #include "agentos/ring/submission_entry.h"
 #include "agentos/ring/types.h"
@@ -131,6 +132,11 @@ class IoUringManager {
   // Where it cannot be registered the pool says why and its buffers do all the same. A process without a ring gets one.
   // InvalidArgument names what is out of range. Pins `count` times `size` bytes (RLIMIT_MEMLOCK) until DestroyRing.
   absl::StatusOr<std::shared_ptr<RegisteredBufferPool>> RegisterBuffers(Pid pid, size_t count, size_t size);
+
+  // A file that the process does much with, registered with the kernel: entries that name its fd() take a shorter way. Where it
+  // cannot be registered the handle says why and its fd() does all the same. A process without a ring gets one. InvalidArgument
+  // when `fd` is not open, ResourceExhausted when there is no descriptor left for the handle's own.
+  absl::StatusOr<RegisteredFile> RegisterFile(Pid pid, int fd);
 
   // Stops accepting, cancels what is under way, waits until it has ended, and forgets the process. Fds of completions nobody
   // reaped are closed. DeadlineExceeded after RingOptions::destroy_timeout names what could not be stopped; the process is

@@ -65,7 +65,7 @@ class SimulatedRing : public SubmissionRing {
         wake_(eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK)),
         direct_(options.direct_files, -1) {
     memory_.Bind(queues_);
-    SetDirectFiles(options.direct_files);
+    SetDirectFiles(options.direct_files, 0);
     set_nosignal_writes(true);
   }
   ~SimulatedRing() override {
