@@ -44,6 +44,11 @@ void AddOurs(Catalog& catalog, const std::string& work, size_t depth, const File
                   std::unique_ptr<IoUringManager> manager = MakeManagerWithRing(state, threading);
                   if (manager != nullptr) ReadBySubmitAndWait(state, cached, depth, *manager, kPid);
                 });
+    catalog.Add(work, Role::kOurs, ThreadingName(threading) + "_registered", [depth, file, threading](benchmark::State& state) {
+      const CachedFile& cached = file->Get();
+      std::unique_ptr<IoUringManager> manager = MakeManagerWithRing(state, threading);
+      if (manager != nullptr) ReadByBatchRegistered(state, cached, depth, *manager, kPid);
+    });
   }
 }
 

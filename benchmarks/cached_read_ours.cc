@@ -1,5 +1,6 @@
 #include <cstddef>
 #include <cstdint>
+#include <memory>
 #include <utility>
 #include <vector>
 
@@ -8,7 +9,10 @@
 #include "absl/types/span.h"
 #include "agentos/benchmarks/cached_read.h"
 #include "agentos/benchmarks/our_side.h"
+#include "agentos/manager/io_uring_manager.h"
 #include "agentos/ring/completion_entry.h"
+#include "agentos/ring/registered_buffer_pool.h"
+#include "agentos/ring/registered_file.h"
 #include "agentos/ring/submission_entry.h"
 
 namespace agentos::bench {
@@ -58,6 +62,31 @@ void ReadByBatch(benchmark::State& state, const CachedFile& file, size_t depth, 
 void ReadByBatchWithTimeouts(benchmark::State& state, const CachedFile& file, size_t depth, IoUringManager& manager, Pid pid) {
   Run(state, file, depth, pid, BatchExchange{manager, pid, depth},
       [](SyscallSubmissionEntry&& entry) { return std::move(entry).WithTimeout(absl::Minutes(1)); });
+}
+
+void ReadByBatchRegistered(benchmark::State& state, const CachedFile& file, size_t depth, IoUringManager& manager, Pid pid) {
+  const absl::StatusOr<RegisteredFile> registered = manager.RegisterFile(pid, file.fd());
+  if (!Check(state, registered.status())) return;
+  const absl::StatusOr<std::shared_ptr<RegisteredBufferPool>> pool = manager.RegisterBuffers(pid, 2 * depth, kBlockSize);
+  if (!Check(state, pool.status())) return;
+  BlockOffsets offsets(file, state.thread_index());
+  const BatchExchange exchange = {manager, pid, depth};
+  std::vector<SyscallSubmissionEntry> entries(depth);
+  std::vector<Seq> seqs(depth);
+  std::vector<SyscallCompletionEntry> done(depth);
+  int64_t bytes = 0;
+  for (auto _ : state) {
+    for (size_t i = 0; i < depth; ++i) {
+      absl::StatusOr<PooledBuffer> buffer = (*pool)->Lease();
+      if (!Check(state, buffer.status())) return;
+      entries[i] = SyscallSubmissionEntry::ReadInto(pid, registered->fd(), *std::move(buffer), kBlockSize,
+                                                    static_cast<int64_t>(offsets.Next()), i);
+    }
+    const absl::StatusOr<size_t> count = exchange(absl::MakeSpan(entries), absl::MakeSpan(seqs), absl::MakeSpan(done));
+    if (!Check(state, count.status())) return;
+    bytes += SumValues(absl::MakeSpan(done).first(*count));
+  }
+  FinishReads(state, depth, bytes);
 }
 
 void ReadBySubmitAndWait(benchmark::State& state, const CachedFile& file, size_t depth, IoUringManager& manager, Pid pid) {

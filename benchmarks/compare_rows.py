@@ -84,6 +84,8 @@ def all_rows():
     pools = ["pool4", "pool4_in_chunks"]
     yield from _rows_of_work("cached 4 KiB read, batch 32", "cached_read_32", 1.12, ["pread"] + pools, with_combined)
     yield from _against_peer("... over a 4-thread pool", "cached_read_32", "pool4", 0.5)
+    registered = [threading + "_registered" for threading in THREADINGS]
+    yield from _rows_of_work("... with file and memory registered", "cached_read_32", 1.05, [], registered)
     yield from _rows_of_work("one cached 4 KiB read", "cached_read_1", 1.3, ["pread", "pool4"], with_combined)
 
     with_timeout, without_timeout = "read_with_timeout_32", "read_without_timeout_32"
