@@ -18,6 +18,7 @@ PROGRAMS = {
     "two_threads_benchmark": ["cached_read_32_threads_"],
     "many_pids_benchmark": ["reads_of_"],
     "idle_rings_benchmark": ["idle_rings/"],
+    "tcp_echo_benchmark": ["tcp_echo_"],
 }
 
 # Works whose contenders, a pool aside, use no thread but the caller's.
@@ -118,6 +119,15 @@ def all_rows():
         yield Row(f"1,000 pids over 1, reads [{variant}]", one, many, 1.3)
     waiting = [threading + "_wait" for threading in THREADINGS]
     yield from _rows_of_work("1,000 reads of one pid, one by one", "reads_of_1_pid", None, [], waiting)
+
+    # Connections of a single server, whose thread is the only one that may call: kOneThread is what it asks for.
+    echoers = ["epoll", "libuv", "asio"]
+    for connections in [64, 512]:
+        for placement, where in [("apart", "client and server on a core each"), ("together", "on one core")]:
+            work = f"tcp_echo_{connections}_{placement}"
+            label = f"TCP echo, {connections} connections, {where}"
+            yield from _rows_of_work(label, work, 1.2, echoers, ["one_thread"])
+            yield from _rows_of_work(label, work, None, echoers, ["threads_executor"])
 
     for threading in THREADINGS:
         for counter in ["bytes_per_idle_ring", "bytes_per_used_ring"]:
