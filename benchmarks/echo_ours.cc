@@ -32,8 +32,8 @@ uint64_t Tag(Kind kind, int fd) { return static_cast<uint64_t>(kind) | static_ca
 struct Connection {
   bool sending = false;
   bool ended = false;
-  // What came in meanwhile; nothing more is received before it goes out.
-  Bytes next;
+  // What came in meanwhile.
+  std::string next;
 };
 
 class OurServer {
@@ -42,7 +42,7 @@ class OurServer {
 
   std::string Run() {
     if (absl::Status status = Init(); !status.ok()) return status.ToString();
-    entries_.push_back(SyscallSubmissionEntry::Accept(kPid, listener_, Tag(Kind::kAccept, 0)));
+    entries_.push_back(SyscallSubmissionEntry::AcceptMany(kPid, listener_, Tag(Kind::kAccept, 0)));
     while (cause_.empty()) {
       const absl::StatusOr<size_t> count = manager_->SubmitAndWait(kPid, absl::MakeSpan(entries_), absl::Span<Seq>(), 1,
                                                                    absl::MakeSpan(done_), absl::InfiniteDuration());
@@ -83,35 +83,27 @@ class OurServer {
     }
   }
 
-  void Receive(int fd) {
-    entries_.push_back(SyscallSubmissionEntry::Recv(kPid, fd, kEchoReceive, /*flags=*/0, Tag(Kind::kReceive, fd)));
-  }
-
   void Send(int fd, Bytes data) {
     connections_[static_cast<size_t>(fd)].sending = true;
     entries_.push_back(SyscallSubmissionEntry::Send(kPid, fd, std::move(data), /*flags=*/0, Tag(Kind::kSend, fd)));
-    Receive(fd);
   }
 
   void OnAccepted(const SyscallCompletionEntry& done) {
-    if (!done.status.is_success()) {
-      cause_ = done.status.ToStatus().ToString();
-      return;
-    }
+    if (!done.more) cause_ = done.status.ToStatus().ToString();
+    if (!done.status.is_success()) return;
     const int fd = static_cast<int>(done.result.value());
     if (connections_.size() <= static_cast<size_t>(fd)) connections_.resize(static_cast<size_t>(fd) + 1);
     connections_[static_cast<size_t>(fd)] = {};
-    Receive(fd);
-    entries_.push_back(SyscallSubmissionEntry::Accept(kPid, listener_, Tag(Kind::kAccept, 0)));
+    entries_.push_back(SyscallSubmissionEntry::RecvMany(kPid, fd, /*flags=*/0, Tag(Kind::kReceive, fd)));
   }
 
   void OnReceived(int fd, SyscallCompletionEntry& done) {
     Connection& here = connections_[static_cast<size_t>(fd)];
-    if (!done.status.is_success() || done.result.value() == 0) {
+    if (!done.more) {
       here.ended = true;
       if (!here.sending) Close(fd);
     } else if (here.sending) {
-      here.next = done.result.TakeBytes();
+      here.next.append(done.result.data().data(), done.result.data().size());
     } else {
       Send(fd, done.result.TakeBytes());
     }
@@ -121,7 +113,7 @@ class OurServer {
     Connection& here = connections_[static_cast<size_t>(fd)];
     here.sending = false;
     if (!here.next.empty()) {
-      Send(fd, std::exchange(here.next, Bytes()));
+      Send(fd, std::exchange(here.next, std::string()));
     } else if (here.ended) {
       Close(fd);
     }
