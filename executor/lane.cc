@@ -78,6 +78,8 @@ void LaneCounters::Add(const LaneCounters& other) {
   stale += other.stale;
   multishot_completions += other.multishot_completions;
   receive_buffer_exhaustions += other.receive_buffer_exhaustions;
+  zero_copy_sends += other.zero_copy_sends;
+  zero_copy_copied += other.zero_copy_copied;
   for (size_t i = 0; i < kOperationKinds; ++i) completions_by_operation[i] += other.completions_by_operation[i];
   latency.Merge(other.latency);
 }
@@ -123,7 +125,7 @@ Lane::Lane(const Options& options, std::unique_ptr<SubmissionRing> kernel, int w
       buffers_(*kernel),
       provided_(*kernel, buffers_),
       kernel_(std::move(kernel)),
-      context_(*kernel_, buffers_, provided_),
+      context_(*kernel_, buffers_, provided_, options.zero_copy_send_from),
       router_(options.workers->threads() > 1 ? options.workers->threads() : 0),
       wake_fd_(wake_fd) {}
 
@@ -425,7 +427,7 @@ void Lane::DriveOnce() {
 }
 
 void Lane::OnResult(const SubmissionRing::Result& result) {
-  if ((result.flags & (IORING_CQE_F_BUFFER | IORING_CQE_F_MORE)) != 0) [[unlikely]] {
+  if ((result.flags & (IORING_CQE_F_BUFFER | IORING_CQE_F_MORE | IORING_CQE_F_NOTIF)) != 0) [[unlikely]] {
     return OnFlaggedResult(result);
   }
   const SlotToken token = TokenOf(result.user_data);
@@ -495,6 +497,9 @@ void Lane::Finish(Slot& slot) {
   if (slot.progress.state != SlotState::kQueued) [[likely]] {
     slot.progress.place = SlotPlace::kNowhere;
     if (slot.entry.kind() == OperationKind::kReadFile) --reads_under_way_;
+    if (slot.progress.lent) [[unlikely]] {
+      KeepLent(slot);
+    }
     if (slot.entry.is_plain()) [[likely]] {
       return FinishAlone(slot);
     }

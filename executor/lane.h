@@ -35,6 +35,7 @@
 #include <utility>
 #include <vector>
 
+#include "absl/container/flat_hash_map.h"
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
 #include "absl/time/time.h"
@@ -49,6 +50,8 @@
 #include "agentos/executor/timer_heap.h"
 #include "agentos/executor/waiter.h"
 #include "agentos/executor/whole_file_router.h"
+#include "agentos/executor/zero_copy_policy.h"
+#include "agentos/ring/bytes.h"
 #include "agentos/ring/latency_histogram.h"
 #include "agentos/ring/registered_buffer_pool.h"
 #include "agentos/ring/slot_table.h"
@@ -68,6 +71,8 @@ struct LaneCounters {
   uint64_t stale = 0;
   uint64_t multishot_completions = 0;
   uint64_t receive_buffer_exhaustions = 0;
+  uint64_t zero_copy_sends = 0;
+  uint64_t zero_copy_copied = 0;
   std::array<uint64_t, kOperationKinds> completions_by_operation{};
   LatencyHistogram latency;
 
@@ -108,6 +113,8 @@ class Lane {
     // Both outlive the lane.
     FileWorkers* workers = nullptr;
     IpcExchange* exchange = nullptr;
+    // From how many bytes on a Send may do without a copy.
+    size_t zero_copy_send_from = ZeroCopyPolicy::kNever;
   };
 
   static absl::StatusOr<std::unique_ptr<Lane>> Create(const Options& options, std::unique_ptr<SubmissionRing> kernel);
@@ -185,6 +192,8 @@ class Lane {
   int wake_fd() const { return wake_fd_; }
 
   size_t live_slots() const { return slots_.live(); }
+  // Sends that have ended and whose data the kernel still reads.
+  size_t lent() const { return lent_.size(); }
   LaneCounters counters() const {
     LaneCounters counters = counters_;
     counters.receive_buffer_exhaustions = provided_.exhaustions();
@@ -224,6 +233,10 @@ class Lane {
   void OnResult(const SubmissionRing::Result& result);
   // One that names memory, or after which more will come.
   void OnFlaggedResult(const SubmissionRing::Result& result);
+  void OnZeroCopyResult(Slot& slot, const SubmissionRing::Result& result);
+  // The kernel is done with the data of a zero-copy send.
+  void OnNotification(const SubmissionRing::Result& result);
+  void KeepLent(Slot& slot);
   void OnStep(Slot& slot, StepResult step);
   // Makes a completion of what a multishot entry has so far. False: there is no memory for it, and the entry has the error.
   bool Emit(Slot& origin);
@@ -289,6 +302,8 @@ class Lane {
   std::vector<SlotToken> opened_chains_;
   // Entries whose cancellation found no room in the submission queue.
   std::vector<SlotToken> not_cancelled_;
+  // Data of sends that have ended which the kernel still reads, by user_data.
+  absl::flat_hash_map<uint64_t, Bytes> lent_;
   // Rings that have entries to start.
   FairShare shares_;
   // Messages for entries of whichever lane, delivered when the lock is given up.

@@ -12,6 +12,7 @@
 namespace agentos {
 
 void Lane::OnFlaggedResult(const SubmissionRing::Result& result) {
+  if ((result.flags & IORING_CQE_F_NOTIF) != 0) return OnNotification(result);
   // Before anything else: whoever it was for, the kernel has given the buffer away.
   PooledBuffer buffer;
   if ((result.flags & IORING_CQE_F_BUFFER) != 0) {
@@ -22,6 +23,7 @@ void Lane::OnFlaggedResult(const SubmissionRing::Result& result) {
     ++counters_.stale;
     return;
   }
+  if (IsZeroCopySend(*slot)) return OnZeroCopyResult(*slot, result);
   if (buffer) slot->buffer = std::move(buffer);
   const unsigned member = MemberOf(result.user_data);
   if ((result.flags & IORING_CQE_F_MORE) == 0) return OnStep(*slot, EndStep(context_, *slot, member, result.value));

@@ -194,12 +194,12 @@ bool Lane::Close() {
   constexpr int64_t kPatienceNs = 1'000'000'000;
   const int64_t deadline_ns = MonotonicNanos() + kPatienceNs;
   if (wake_armed_) RingBell();
-  while (wake_armed_ && MonotonicNanos() < deadline_ns) {
+  while ((wake_armed_ || !lent_.empty()) && MonotonicNanos() < deadline_ns) {
     kernel_->Publish();
     kernel_->Enter({.submit = kernel_->Unsubmitted(), .min_complete = 1, .timeout_ns = deadline_ns - MonotonicNanos()});
     Collect();
   }
-  return !wake_armed_;
+  return !wake_armed_ && lent_.empty();
 }
 
 }  // namespace agentos

@@ -27,6 +27,8 @@ enum Phase : uint8_t {
   kPhaseCalledOff = 5,
   // Open only: it may wait for somebody, so the kernel must not try it without a thread of its own.
   kPhaseSlowOpen = 6,
+  // Send only: the kernel tries it without a copy.
+  kPhaseZeroCopySend = 7,
 };
 
 // The members of ReadFile's chain.

@@ -118,6 +118,10 @@ bool IsTransient(const Slot& slot, int error_number) {
 
 }  // namespace
 
+bool IsZeroCopySend(const Slot& slot) {
+  return slot.entry.kind() == OperationKind::kSend && slot.progress.phase == kPhaseZeroCopySend;
+}
+
 namespace executor_internal {
 
 const std::array<Steps, kOperationKinds> kSteps = {{
@@ -206,6 +210,24 @@ StepResult BeginUnusualStep(OperationContext& context, Slot& slot) {
   return StepResult::kWaiting;
 }
 
+StepResult EndZeroCopySend(OperationContext& context, Slot& slot, int32_t result) {
+  slot.progress.phase = kPhaseCall;
+  switch (-result) {
+    // Not on this socket, not with this kernel, or not with so little memory to be locked.
+    case EOPNOTSUPP:
+    case EINVAL:
+    case ENOMEM:
+    case ENOBUFS:
+    case EPERM:
+      if (!slot.progress.lent) context.zero_copy.Report(/*copied=*/true);
+      slot.progress.retries = 1;
+      return StepResult::kAgain;
+    default:
+      if (!slot.progress.lent) context.zero_copy.Forget();
+      return EndUnusualStep(context, slot, 0, result);
+  }
+}
+
 void CallOff(Slot& slot, io_uring_sqe& sqe) {
   // The entry is taken already: let it do nothing, and let its result find no slot.
   sqe = io_uring_sqe{};
@@ -218,6 +240,7 @@ StepResult EndUnusualStep(OperationContext& context, Slot& slot, unsigned member
   const OperationKind kind = slot.entry.kind();
   if (result <= -kFirstRestart && result >= -kLastRestart) result = -EINTR;
   if (kind == OperationKind::kReadFile) return EndReadFileChain(context, slot, member, result);
+  if (slot.progress.phase == kPhaseZeroCopySend) return EndZeroCopySend(context, slot, result);
   if (result < 0) {
     if (slot.progress.cancel_requested && (result == -ECANCELED || result == -EINTR)) {
       slot.progress.cancelled = true;

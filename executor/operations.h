@@ -24,6 +24,7 @@
 #include "agentos/executor/provided_buffers.h"
 #include "agentos/executor/result_buffers.h"
 #include "agentos/executor/submission_ring.h"
+#include "agentos/executor/zero_copy_policy.h"
 #include "agentos/ring/slot.h"
 
 namespace agentos {
@@ -46,12 +47,14 @@ enum class StepResult : uint8_t {
 
 class OperationContext {
  public:
-  OperationContext(SubmissionRing& ring, ResultBuffers& result_buffers, ProvidedBuffers& provided_buffers)
-      : kernel(ring), buffers(result_buffers), provided(provided_buffers) {}
+  OperationContext(SubmissionRing& ring, ResultBuffers& result_buffers, ProvidedBuffers& provided_buffers,
+                   size_t zero_copy_send_from)
+      : kernel(ring), buffers(result_buffers), provided(provided_buffers), zero_copy(zero_copy_send_from) {}
 
   SubmissionRing& kernel;
   ResultBuffers& buffers;
   ProvidedBuffers& provided;
+  ZeroCopyPolicy zero_copy;
 
   // The descriptors of the rings themselves: an entry that names one (P16: a Close, a Read of the wake-up) is answered with
   // EBADF.
@@ -130,6 +133,8 @@ bool MayWaitForEver(const Slot& slot);
 // Gives such a chain up: once its members are cancelled, EndStep answers kGeneral.
 void CallOffChain(Slot& slot);
 bool IsCalledOff(const Slot& slot);
+// Whether the slot's step is a Send without a copy.
+bool IsZeroCopySend(const Slot& slot);
 // Which member of the slot's step the kernel is at: those of a chain end one after the other.
 inline unsigned RunningMember(const Slot& slot) {
   return slot.entry.kind() == OperationKind::kReadFile ? kMaxStepEntries - slot.progress.outstanding : 0;

@@ -45,6 +45,7 @@ absl::StatusOr<std::unique_ptr<RingExecutor>> RingExecutor::Create(const Options
   lane_options.one_thread = options.threading == Threading::kOneThread;
   lane_options.workers = workers.get();
   lane_options.exchange = exchange;
+  lane_options.zero_copy_send_from = options.zero_copy_send_from;
 
   size_t count = options.rings == 0 ? processors : options.rings;
   if (options.threading == Threading::kOneThread) count = 1;
@@ -431,7 +432,8 @@ absl::Status RingExecutor::Shutdown() {
     }
     if (closed) continue;
     // The kernel or a worker may still write to its memory: better lost than overwritten under somebody's feet.
-    leftovers.push_back(absl::StrCat(lane->live_slots(), " entries of a submission ring"));
+    leftovers.push_back(absl::StrCat(lane->live_slots(), " entries of a submission ring",
+                                     lane->lent() == 0 ? "" : absl::StrCat(" and the data of ", lane->lent(), " sends")));
     lane.release();
   }
   lanes_.clear();

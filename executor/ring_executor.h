@@ -32,6 +32,7 @@
 #include "agentos/executor/lane.h"
 #include "agentos/executor/submission_ring.h"
 #include "agentos/executor/waiter.h"
+#include "agentos/executor/zero_copy_policy.h"
 #include "agentos/ring/completion_entry.h"
 #include "agentos/ring/observer.h"
 #include "agentos/ring/registered_buffer_pool.h"
@@ -52,6 +53,7 @@ class RingExecutor {
     size_t ring_entries = 256;
     // 0 means one per processor, at most 4.
     size_t file_workers = 0;
+    size_t zero_copy_send_from = ZeroCopyPolicy::kNever;
   };
 
   using RingMaker = std::function<absl::StatusOr<std::unique_ptr<SubmissionRing>>()>;

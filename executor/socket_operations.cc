@@ -64,7 +64,18 @@ StepResult EndAnySend(Slot& slot, int32_t result, size_t size, int flags) {
 
 }  // namespace
 
-StepResult FillSend(OperationContext& /*context*/, Slot& slot, io_uring_sqe& sqe) {
+// Only the internet's protocols have it, and only one try: what is left over or comes back is sent in the ordinary way.
+bool TriesZeroCopy(OperationContext& context, const Slot& slot, const operation::Send& op) {
+  if (!context.kernel.Supports(IORING_OP_SEND_ZC) || slot.progress.phase != kPhaseCall || slot.progress.retries > 0 ||
+      slot.value > 0 || !context.zero_copy.ShouldTry(op.data.size())) {
+    return false;
+  }
+  int domain = 0;
+  socklen_t size = sizeof(domain);
+  return getsockopt(op.fd, SOL_SOCKET, SO_DOMAIN, &domain, &size) == 0 && (domain == AF_INET || domain == AF_INET6);
+}
+
+StepResult FillSend(OperationContext& context, Slot& slot, io_uring_sqe& sqe) {
   const auto& op = As<operation::Send>(slot);
   const auto sent = static_cast<size_t>(slot.value);
   sqe.opcode = IORING_OP_SEND;
@@ -72,6 +83,13 @@ StepResult FillSend(OperationContext& /*context*/, Slot& slot, io_uring_sqe& sqe
   sqe.addr = AddressOf(op.data.data() + sent);
   sqe.len = static_cast<uint32_t>(op.data.size() - sent);
   sqe.msg_flags = slot.progress.phase == kPhaseWholeSend ? WholeSendFlags(op.flags) : SendFlags(op.flags);
+  if (op.data.size() >= context.zero_copy.from() && TriesZeroCopy(context, slot, op)) {
+    slot.progress.phase = kPhaseZeroCopySend;
+    sqe.opcode = IORING_OP_SEND_ZC;
+    sqe.ioprio = IORING_SEND_ZC_REPORT_USAGE;
+    if (UseRegistration(context, op.data.arena(), op.data.data(), sqe, IORING_OP_SEND_ZC))
+      sqe.ioprio |= IORING_RECVSEND_FIXED_BUF;
+  }
   return StepResult::kWaiting;
 }
 

@@ -193,6 +193,8 @@ class IoUringManager::Impl {
     stats.total_submissions = counters.submissions;
     stats.total_completions = counters.completions;
     stats.multishot_completions = counters.multishot_completions;
+    stats.zero_copy_sends = counters.zero_copy_sends;
+    stats.zero_copy_copied = counters.zero_copy_copied;
     stats.receive_buffer_exhaustions = counters.receive_buffer_exhaustions;
     stats.pending = counters.submissions - counters.completions;
     stats.errors = counters.errors;
@@ -241,6 +243,7 @@ absl::StatusOr<std::unique_ptr<IoUringManager>> IoUringManager::Create(IoUringMa
   executor_options.rings = options.kernel_rings;
   executor_options.ring_entries = options.kernel_ring_entries;
   executor_options.file_workers = options.file_workers;
+  executor_options.zero_copy_send_from = options.zero_copy_send_from;
   ExecutorInfo info;
   absl::StatusOr<std::unique_ptr<RingExecutor>> executor =
       options.submission_rings != nullptr ? RingExecutor::Create(executor_options, options.submission_rings, post_office.get())

@@ -69,6 +69,9 @@ struct IoUringManagerOptions {
   // Threads that take whole-file work off the callers' hands when there is a lot of it; 0 means one per processor, at most 4.
   // Started when first needed.
   size_t file_workers = 0;
+  // From how many bytes on a Send over the internet's protocols may do without a copy, where the kernel can (Linux 6.2); it is
+  // left out while the kernel says that it copied all the same (executor/zero_copy_policy.h). The largest number means never.
+  size_t zero_copy_send_from = 32768;
   // Makes rings of the program's own kind (executor/submission_ring.h) instead of the executors above: a simulation, mostly.
   // Neither `executor` nor the environment wins over it, for it is no way to execute system calls on some host but part of a
   // test.

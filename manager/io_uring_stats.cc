@@ -13,6 +13,10 @@ std::string IoUringStats::ToString() const {
   line("completions", total_completions);
   if (multishot_completions > 0) line("multishot results", multishot_completions);
   if (receive_buffer_exhaustions > 0) line("receive exhaustions", receive_buffer_exhaustions);
+  if (zero_copy_sends > 0) {
+    line("zero-copy sends", zero_copy_sends);
+    line("  copied all the same", zero_copy_copied);
+  }
   line("pending", pending);
   line("errors", errors);
   line("cancelled", cancelled);

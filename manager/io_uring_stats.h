@@ -25,6 +25,9 @@ struct IoUringStats {
   uint64_t multishot_completions = 0;
   // Times that RecvMany found all memory that the kernel may choose from taken, and had to be given more.
   uint64_t receive_buffer_exhaustions = 0;
+  // Sends that the kernel was to do without a copy, and those of them that it says it copied all the same.
+  uint64_t zero_copy_sends = 0;
+  uint64_t zero_copy_copied = 0;
   // Entries under way: accepted, not completed.
   uint64_t pending = 0;
   // Completions that were errors.

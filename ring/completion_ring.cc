@@ -102,7 +102,10 @@ bool SyscallCompletionRing::BytesFit(const Slot& slot) const {
 }
 
 void SyscallCompletionRing::LaunchCounted(Slot* slot) {
-  if (counts_bytes_) bytes_in_flight_ += BytesOf(slot->entry.operation());
+  if (counts_bytes_) {
+    slot->charged_bytes = BytesOf(slot->entry.operation());
+    bytes_in_flight_ += slot->charged_bytes;
+  }
   Launch(slot);
 }
 
@@ -115,7 +118,7 @@ Slot* SyscallCompletionRing::StartCloser() {
 }
 
 void SyscallCompletionRing::ConcludeCloser(Slot& slot) {
-  if (counts_bytes_ && slot.progress.state == SlotState::kInKernel) bytes_in_flight_ -= BytesOf(slot.entry.operation());
+  if (counts_bytes_ && slot.progress.state == SlotState::kInKernel) bytes_in_flight_ -= slot.charged_bytes;
   if (held_back_ && slot.entry.drain()) EndDrain(slot);
 }
 

@@ -78,6 +78,8 @@ struct alignas(64) Slot {
     bool more : 1 = false;
     // Of a multishot entry that is to stop until its ring's completion queue has room.
     bool pausing : 1 = false;
+    // Of a Send: the kernel still reads its data, and will say when it does not any more.
+    bool lent : 1 = false;
     // An errno.
     int16_t error = 0;
   };
@@ -110,6 +112,8 @@ struct alignas(64) Slot {
   uint32_t begun_in;
   // What its order at the file's own position knows the file by.
   uint32_t position_file;
+  // What it counts against its ring's limit of bytes in flight.
+  size_t charged_bytes;
   // When its timeout is over, and its place among the timers.
   int64_t deadline_ns;
   uint32_t timer_place;
