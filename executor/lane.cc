@@ -415,7 +415,9 @@ void Lane::DriveOnce() {
   size_t total = 0;
   if (kernel_->NeedsGetEvents()) {
     ++counters_.kernel_entries;
-    kernel_->Enter({.get_events = true});
+    if (kernel_->Enter({.get_events = true}) == -EBADR) [[unlikely]] {
+      FailAllInKernel();
+    }
   }
   while (const size_t n = kernel_->CopyCqes(absl::MakeSpan(results))) {
     now_ns_ = MonotonicNanos();
@@ -424,6 +426,26 @@ void Lane::DriveOnce() {
     if (n < results.size()) break;
   }
   return total;
+}
+
+void Lane::FailAllInKernel() {
+  now_ns_ = MonotonicNanos();
+  std::vector<SlotToken> tokens;
+  slots_.ForEachLive([&tokens](const Slot& slot) {
+    if (slot.progress.outstanding > 0) tokens.push_back(slot.token());
+  });
+  for (const SlotToken token : tokens) {
+    Slot* slot = slots_.Find(token);
+    if (slot == nullptr || slot->progress.outstanding == 0) continue;
+    // Most of them have not ended and go on using their memory.
+    slot->progress.outstanding = 0;
+    slot->progress.phase = Slot::kLost;
+    slot->progress.error = EBADR;
+    slot->progress.lent = false;
+    Finish(*slot);
+  }
+  // The read that wakes the leader may be among them.
+  wake_armed_ = false;
 }
 
 void Lane::OnResult(const SubmissionRing::Result& result) {

@@ -242,6 +242,8 @@ class Lane {
   bool Emit(Slot& origin);
   void Pause(Slot& slot);
   void LetGoOn(BoundRing& ring);
+  // The kernel says that it lost results, not whose: all that it has ends as an error.
+  void FailAllInKernel();
   size_t CollectFromWorkers();
   void OnJobDone(FileJob& job);
   void Finish(Slot& slot);

@@ -19,7 +19,9 @@ constexpr int64_t kPauseNs = 1'000'000;
 
 bool IsShortage(int result) { return result == -EAGAIN || result == -EBUSY || result == -ENOMEM; }
 
-bool IsRefusal(int result) { return result < 0 && result != -EINTR && result != -ETIME && !IsShortage(result); }
+bool IsRefusal(int result) {
+  return result < 0 && result != -EINTR && result != -ETIME && result != -EBADR && !IsShortage(result);
+}
 
 }  // namespace
 
@@ -79,7 +81,7 @@ void Lane::SubmitAndWaitForAny(Deadline& deadline) {
   deadline.Start(now_ns_);
   const int64_t until_ns = std::min(deadline.ns(), NextTimer());
   const int64_t left = until_ns == Deadline::kNever ? -1 : std::max<int64_t>(0, until_ns - now_ns_);
-  kernel_->Enter({.submit = submit, .min_complete = 1, .timeout_ns = left});
+  if (kernel_->Enter({.submit = submit, .min_complete = 1, .timeout_ns = left}) == -EBADR) FailAllInKernel();
   Drive();
 }
 
@@ -93,9 +95,10 @@ void Lane::Lead(LaneLock& lock, Waiter& waiter, int64_t timeout_ns) {
   leader_asleep_.store(true, std::memory_order_relaxed);
   // Before the look at what has finished: a job that it misses will see this.
   jobs_until_bell_.store(JobsWorthWaking(waiter), std::memory_order_seq_cst);
+  int taken = 0;
   if (finished_jobs_.load(std::memory_order_seq_cst) == nullptr && !kernel_->HasCqes()) {
     lock.Unlock();
-    int taken = kernel_->Enter({.submit = submit, .min_complete = 1, .timeout_ns = timeout_ns});
+    taken = kernel_->Enter({.submit = submit, .min_complete = 1, .timeout_ns = timeout_ns});
     if (submit > 0 && IsShortage(taken)) {
       // The kernel is short of memory and did not even begin to wait: something that ends may change that.
       taken = kernel_->Enter({.min_complete = 1, .timeout_ns = kPauseNs});
@@ -108,6 +111,7 @@ void Lane::Lead(LaneLock& lock, Waiter& waiter, int64_t timeout_ns) {
   }
   jobs_until_bell_.store(0, std::memory_order_relaxed);
   leader_ = nullptr;
+  if (taken == -EBADR) FailAllInKernel();
   Drive();
 }
 

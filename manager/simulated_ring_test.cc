@@ -75,6 +75,50 @@ std::string RunProgram(IoUringManager& manager, const TempDir& dir, bool whole_f
   return results;
 }
 
+TEST(SimulatedRingTest, P3AfterALostResultEverythingUnderWayEndsLoudly) {
+  const TempDir dir;
+  const Pair pipe = MakePipe();
+  Spill(dir.Path("file"), "content");
+  const Fd file(open(dir.Path("file").c_str(), O_RDONLY | O_CLOEXEC));
+  SimulatedRingOptions options;
+  options.faults.lost = 100;
+  auto manager = Make(options);
+  int lost = 0;
+  int read = 0;
+  for (int round = 0; round < 12; ++round) {
+    std::vector<Entry> entries;
+    entries.push_back(Entry::Read(kPid, pipe.first.get(), 8, kCurrentPosition, 1).WithHardLink());
+    entries.push_back(Entry::Nop(kPid, 2));
+    for (int i = 0; i < 4; ++i) entries.push_back(Entry::Read(kPid, file.get(), 7, 0, 3));
+    entries.push_back(Entry::ReadFile(kPid, dir.Path("file"), 4));
+    const size_t count = entries.size();
+    ASSERT_TRUE(manager->SubmitBatch(kPid, std::move(entries)).ok());
+    std::vector<Done> all;
+    while (all.size() < count) {
+      auto some = manager->WaitCompletions(kPid, 1, count, absl::Milliseconds(100));
+      if (absl::IsDeadlineExceeded(some.status())) {
+        // Nothing was lost but what waits for the pipe.
+        ASSERT_EQ(write(pipe.second.get(), "8 bytes.", 8), 8);
+        continue;
+      }
+      ASSERT_TRUE(some.ok()) << some.status();
+      for (Done& done : *some) all.push_back(std::move(done));
+    }
+    for (const Done& done : all) {
+      if (done.status.error_number() == EBADR) {
+        ++lost;
+      } else if (done.user_data >= 3) {
+        EXPECT_EQ(done.result.data(), "content") << done.status.error_message();
+        ++read;
+      }
+    }
+    EXPECT_TRUE(manager->ReapCompletions(kPid)->empty());
+  }
+  EXPECT_GT(lost, 0);
+  EXPECT_GT(read, 0);
+  EXPECT_EQ(manager->Stats().pending, 0u);
+}
+
 TEST(SimulatedRingTest, WithoutFaultsItDoesWhatTheKernelDoes) {
   const TempDir dir;
   const auto manager = Make({});

@@ -123,6 +123,9 @@ struct alignas(64) Slot {
   // The job of an entry that a worker executes.
   void* job;
 
+  // The phase of an entry whose result the kernel has lost: it may still write to the slot's memory, which is never used again.
+  static constexpr uint8_t kLost = 0xff;
+
   SlotToken token() const { return {index, generation}; }
 
   // Moves to another state. Only the edges of the picture above exist.

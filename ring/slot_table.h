@@ -52,6 +52,10 @@ class SlotTable {
     if (slot->progress.state != SlotState::kFree) slot->Become(SlotState::kFree);
     ++slot->generation;
     slot->ring = nullptr;
+    // It stays among the live ones for good.
+    if (slot->progress.phase == Slot::kLost) [[unlikely]] {
+      return;
+    }
     slot->progress = Slot::Progress();
     slot->value = 0;
     slot->entry.Clear();
@@ -69,6 +73,15 @@ class SlotTable {
     if (chunk >= chunks_.size()) return nullptr;
     Slot* slot = &chunks_[chunk][token.index % kSlotsPerChunk];
     return slot->generation == token.generation && slot->progress.state != SlotState::kFree ? slot : nullptr;
+  }
+
+  template <typename Visit>
+  void ForEachLive(Visit visit) {
+    for (const std::unique_ptr<Slot[]>& chunk : chunks_) {
+      for (uint32_t i = 0; i < kSlotsPerChunk; ++i) {
+        if (chunk[i].progress.state != SlotState::kFree) visit(chunk[i]);
+      }
+    }
   }
 
   size_t live() const { return chunks_.size() * kSlotsPerChunk - free_count_; }

@@ -90,6 +90,8 @@ class SimulatedRing : public SubmissionRing {
     }
     Turn();
     memory_.Flush();
+    if (arguments.min_complete == 0 && !arguments.get_events) return taken;
+    if (lost_ && taken == 0) return TellLoss();
     if (arguments.min_complete == 0) return taken;
     const unsigned target = memory_.Target(arguments.min_complete);
     const int64_t until = arguments.timeout_ns < 0 ? INT64_MAX : Now() + std::min(arguments.timeout_ns, INT64_MAX / 4);
@@ -97,6 +99,7 @@ class SimulatedRing : public SubmissionRing {
       if (Now() >= until) return taken > 0 ? taken : -ETIME;
       WaitOutside(lock, until);
       Turn();
+      if (lost_) return taken > 0 ? taken : TellLoss();
     }
     return taken;
   }
@@ -225,7 +228,16 @@ class SimulatedRing : public SubmissionRing {
     return false;
   }
 
+  int TellLoss() {
+    lost_ = false;
+    return -EBADR;
+  }
+
   void Result(uint64_t user_data, int32_t value) {
+    if (Strikes(options_.faults.lost)) {
+      lost_ = true;
+      return;
+    }
     if (held_until_ <= turn_ && Strikes(options_.faults.burst)) held_until_ = turn_ + Some();
     const uint64_t due = turn_ + (Strikes(options_.faults.reorder) ? Some() : 0);
     if (due <= turn_ && held_until_ <= turn_) {
@@ -453,6 +465,7 @@ class SimulatedRing : public SubmissionRing {
   std::vector<LateResult> late_;
   // Until this turn no result comes.
   uint64_t held_until_ = 0;
+  bool lost_ = false;
 };
 
 }  // namespace

@@ -22,6 +22,7 @@
 //   cancel_blind       a cancel does not find its target (-ENOENT)                          asks again
 //   short_submit       fewer entries are taken than offered                                 offers the rest again
 //   refuse_enter       -EAGAIN, -EBUSY or -ENOMEM; nothing was taken                        tries again after a pause
+//   lost               a result never comes, and the next Enter that waits says -EBADR      all under way ends with EBADR
 //   no_registration    memory cannot be registered (-ENOMEM)                                does without
 //
 // A turn is one call of Enter, or one look while it waits. An fsync, or a close that waits for a server, is executed by the
@@ -61,12 +62,13 @@ struct Faults {
   uint32_t cancel_blind = 0;
   uint32_t short_submit = 0;
   uint32_t refuse_enter = 0;
+  uint32_t lost = 0;
   uint32_t no_registration = 0;
   uint32_t max_delay = 8;
 
   // Those that a caller never hears of, one in ten each.
   static Faults Survivable();
-  // All of them.
+  // All but `lost`, after which a manager keeps memory for good.
   static Faults All();
 };
 
