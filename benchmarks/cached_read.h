@@ -43,6 +43,9 @@ void ReadByPlainCalls(benchmark::State& state, const CachedFile& file, size_t de
 // A pool's thread takes `grain` reads at a time.
 void ReadByPool(benchmark::State& state, const CachedFile& file, size_t depth, BatchPool& pool, size_t grain);
 
+// libuv and its pool of 4 threads, in a process of its own; with manual time.
+void ReadByLibuv(benchmark::State& state, const CachedFile& file, size_t depth);
+
 // Tells the state what was done; skips it when fewer bytes came than were asked for.
 void FinishReads(benchmark::State& state, size_t depth, int64_t bytes);
 

@@ -50,11 +50,23 @@ void AddOurs(Catalog& catalog, const std::string& work, size_t depth, const File
       if (manager != nullptr) ReadByBatchRegistered(state, cached, depth, *manager, kPid);
     });
   }
+  catalog.Add(work, Role::kOurs, "threads_executor", [depth, file](benchmark::State& state) {
+    const CachedFile& cached = file->Get();
+    std::unique_ptr<IoUringManager> manager = MakeManagerOnThreads(state);
+    if (manager == nullptr) return;
+    if (depth == 1) {
+      ReadOne(state, cached, *manager, kPid);
+    } else {
+      ReadByBatch(state, cached, depth, *manager, kPid);
+    }
+  });
 }
 
 void AddPeers(Catalog& catalog, const std::string& work, size_t depth, const File& file) {
   catalog.Add(work, Role::kPeer, "pread",
               [depth, file](benchmark::State& state) { ReadByPlainCalls(state, file->Get(), depth); });
+  catalog.Add(work, Role::kPeer, "libuv", [depth, file](benchmark::State& state) { ReadByLibuv(state, file->Get(), depth); },
+              {.manual_time = true});
   for (size_t grain : {size_t{1}, depth / kPoolThreads}) {
     if (grain == 0) continue;
     catalog.Add(work, Role::kPeer, grain == 1 ? "pool4" : "pool4_in_chunks", [depth, file, grain](benchmark::State& state) {

@@ -21,8 +21,9 @@ PROGRAMS = {
     "tcp_echo_benchmark": ["tcp_echo_"],
 }
 
-# Works whose contenders, a pool aside, use no thread but the caller's.
+# Works whose contenders, those WITH_THREADS aside, use no thread but the caller's.
 SINGLE_THREADED = ["nop_", "cached_read_32/", "cached_read_1/", "read_with_timeout_32/", "read_without_timeout_32/", "reads_of_"]
+WITH_THREADS = ["pool", "libuv", "threads_executor"]
 
 THREADINGS = ["any_thread", "one_thread"]
 
@@ -32,7 +33,7 @@ def works_of(row):
 
 
 def is_single_threaded(name):
-    return any(name.startswith(prefix) for prefix in SINGLE_THREADED) and "pool" not in name
+    return any(name.startswith(prefix) for prefix in SINGLE_THREADED) and not any(word in name for word in WITH_THREADS)
 
 
 @dataclasses.dataclass
@@ -77,17 +78,25 @@ def _against_peer(label, work, peer, limit):
         yield Row(f"{label} [{threading}]", f"{work}/peer:{peer}", f"{work}/ours:{threading}", limit)
 
 
+def _threads_executor(label, work, peers):
+    """The executor for hosts without io_uring, over what its users would write by hand."""
+    yield from _rows_of_work(label, work, None, peers, ["threads_executor"])
+    for peer in ["pool4", "libuv"]:
+        yield Row(f"... over {peer} [threads_executor]", f"{work}/peer:{peer}", f"{work}/ours:threads_executor", 1.0)
+
+
 def all_rows():
     with_combined = [threading + suffix for threading in THREADINGS for suffix in ["", "_submit_and_wait"]]
     for batch, limit in [(1, None), (32, 1.6), (256, 1.6)]:
         yield from _rows_of_work(f"NOP, batch {batch}", f"nop_{batch}", limit, [], with_combined)
 
-    pools = ["pool4", "pool4_in_chunks"]
+    pools = ["pool4", "pool4_in_chunks", "libuv"]
     yield from _rows_of_work("cached 4 KiB read, batch 32", "cached_read_32", 1.12, ["pread"] + pools, with_combined)
     yield from _against_peer("... over a 4-thread pool", "cached_read_32", "pool4", 0.5)
     registered = [threading + "_registered" for threading in THREADINGS]
     yield from _rows_of_work("... with file and memory registered", "cached_read_32", 1.05, [], registered)
-    yield from _rows_of_work("one cached 4 KiB read", "cached_read_1", 1.3, ["pread", "pool4"], with_combined)
+    yield from _threads_executor("cached 4 KiB read, batch 32", "cached_read_32", ["pread"] + pools)
+    yield from _rows_of_work("one cached 4 KiB read", "cached_read_1", 1.3, ["pread", "pool4", "libuv"], with_combined)
 
     with_timeout, without_timeout = "read_with_timeout_32", "read_without_timeout_32"
     for variant, limit in [(f"ours:{threading}", 1.15) for threading in THREADINGS] + [("floor:defer_taskrun", None)]:
@@ -101,8 +110,10 @@ def all_rows():
     plain = ["plain", "plain_fstat"]
     yield from _rows_of_work("whole small files, disk", "whole_file_read_disk", 1.1, plain + pools, THREADINGS)
     yield from _against_peer("... over plain calls", "whole_file_read_disk", "plain", 1.0)
+    yield from _threads_executor("whole small files, disk", "whole_file_read_disk", plain + pools)
     yield from _rows_of_work("whole small files, tmpfs", "whole_file_read_tmpfs", None, plain + pools, THREADINGS)
     yield from _against_peer("... over plain calls", "whole_file_read_tmpfs", "plain", 1.0)
+    yield from _threads_executor("whole small files, tmpfs", "whole_file_read_tmpfs", plain + pools)
 
     creators = ["plain", "two_plain_threads", "pool4"]
     yield from _rows_of_work("create small files, disk", "file_create_disk", 1.0, creators, THREADINGS)

@@ -1,11 +1,11 @@
 // A TCP server in a process of its own, listening on a free port of the loopback interface.
 //
-// It dies with the benchmark: by the destructor, and by the kernel's hand when the benchmark is killed.
+// It dies with the benchmark (child_process.h).
 //
-// Thread rule: one thread, and no other in the process when it is started (it is a fork).
+// Thread rule: one thread, and no other in the process when it is started.
 //
 //   EchoProcess server([](int listener) { return EchoByEpoll(listener); });
-//   if (!server.status().ok()) return state.SkipWithError(...);
+//   if (!server.status().ok()) return server.status();
 
 #ifndef AGENTOS_BENCHMARKS_ECHO_PROCESS_H_
 #define AGENTOS_BENCHMARKS_ECHO_PROCESS_H_
@@ -18,6 +18,7 @@
 #include <string>
 
 #include "absl/status/status.h"
+#include "agentos/benchmarks/child_process.h"
 
 namespace agentos::bench {
 
@@ -26,10 +27,7 @@ class EchoProcess {
   // Serves the listening socket; returns only when it cannot go on: why. Its sockets inherit TCP_NODELAY from the listening one.
   using Server = std::function<std::string(int listener)>;
 
-  explicit EchoProcess(const Server& server);
-  EchoProcess(const EchoProcess&) = delete;
-  EchoProcess& operator=(const EchoProcess&) = delete;
-  ~EchoProcess();
+  explicit EchoProcess(const Server& server) { status_ = Start(server); }
 
   // Whether it was started.
   const absl::Status& status() const { return status_; }
@@ -37,24 +35,23 @@ class EchoProcess {
   const sockaddr_in& address() const { return address_; }
 
   // Becomes readable when the process has ended.
-  int end_fd() const { return end_fd_; }
+  int end_fd() const { return process_.end_fd(); }
 
-  // Waits for the end of a process that is ending, and says why it did.
+  // Waits for the end of a process that is ending, once: an error that says why it did.
   absl::Status AwaitEnd();
 
   // What all its threads together have used.
-  std::chrono::nanoseconds ProcessorTime() const;
+  std::chrono::nanoseconds ProcessorTime() const { return process_.ProcessorTime(); }
 
-  pid_t pid() const { return pid_; }
+  pid_t pid() const { return process_.pid(); }
 
  private:
-  absl::Status Listen(int* listener);
   absl::Status Start(const Server& server);
+  absl::Status Listen(int listener);
 
+  ChildProcess process_;
   absl::Status status_;
   sockaddr_in address_ = {};
-  int end_fd_ = -1;
-  pid_t pid_ = -1;
 };
 
 }  // namespace agentos::bench

@@ -14,19 +14,33 @@ namespace agentos::bench {
 
 std::string ThreadingName(Threading threading) { return threading == Threading::kAnyThread ? "any_thread" : "one_thread"; }
 
-std::unique_ptr<IoUringManager> MakeManager(benchmark::State& state, Threading threading) {
-  IoUringManagerOptions options;
-  options.threading = threading;
+namespace {
+
+std::unique_ptr<IoUringManager> MakeManager(benchmark::State& state, const IoUringManagerOptions& options) {
   absl::StatusOr<std::unique_ptr<IoUringManager>> manager = RetryWhileOutOfMemory(
       [&] { return IoUringManager::Create(options); }, [](const auto& made) { return absl::IsResourceExhausted(made.status()); });
   if (!Check(state, manager.status())) return nullptr;
   return *std::move(manager);
 }
 
-std::unique_ptr<IoUringManager> MakeManagerWithRing(benchmark::State& state, Threading threading, const RingOptions& options) {
-  std::unique_ptr<IoUringManager> manager = MakeManager(state, threading);
+std::unique_ptr<IoUringManager> WithRing(benchmark::State& state, std::unique_ptr<IoUringManager> manager,
+                                         const RingOptions& options) {
   if (manager == nullptr || !Check(state, manager->CreateRing(kPid, options))) return nullptr;
   return manager;
+}
+
+}  // namespace
+
+std::unique_ptr<IoUringManager> MakeManager(benchmark::State& state, Threading threading) {
+  return MakeManager(state, IoUringManagerOptions{.threading = threading});
+}
+
+std::unique_ptr<IoUringManager> MakeManagerWithRing(benchmark::State& state, Threading threading, const RingOptions& options) {
+  return WithRing(state, MakeManager(state, threading), options);
+}
+
+std::unique_ptr<IoUringManager> MakeManagerOnThreads(benchmark::State& state) {
+  return WithRing(state, MakeManager(state, IoUringManagerOptions{.executor = ExecutorKind::kThreadPool}), {});
 }
 
 absl::Status ReapExactly(IoUringManager& manager, Pid pid, absl::Span<SyscallCompletionEntry> done) {

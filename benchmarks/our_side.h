@@ -33,6 +33,9 @@ std::unique_ptr<IoUringManager> MakeManager(benchmark::State& state, Threading t
 std::unique_ptr<IoUringManager> MakeManagerWithRing(benchmark::State& state, Threading threading,
                                                     const RingOptions& options = {});
 
+// The same on the threads executor, which needs no io_uring.
+std::unique_ptr<IoUringManager> MakeManagerOnThreads(benchmark::State& state);
+
 // Skips the rest of the benchmark when `status` is an error; answers whether it was OK.
 inline bool Check(benchmark::State& state, const absl::Status& status) {
   if (status.ok()) [[likely]] {

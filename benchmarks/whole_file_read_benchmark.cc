@@ -14,6 +14,7 @@
 #include "agentos/benchmarks/file_chains.h"
 #include "agentos/benchmarks/our_side.h"
 #include "agentos/benchmarks/small_files.h"
+#include "agentos/benchmarks/whole_file_libuv.h"
 #include "agentos/benchmarks/whole_file_ours.h"
 #include "agentos/benchmarks/whole_file_peers.h"
 
@@ -41,8 +42,7 @@ void Floor(benchmark::State& state, const SmallFiles& files, Shape shape, size_t
   Measure(state, files, [&] { return chains.Run(shape, work); });
 }
 
-void Ours(benchmark::State& state, const SmallFiles& files, Threading threading) {
-  std::unique_ptr<IoUringManager> manager = MakeManagerWithRing(state, threading);
+void Ours(benchmark::State& state, const SmallFiles& files, std::unique_ptr<IoUringManager> manager) {
   if (manager == nullptr) return;
   WholeFileRun run(*manager);
   Measure(state, files, [&] {
@@ -91,12 +91,16 @@ void RegisterBenchmarks(Catalog& catalog) {
     if (FloorAvailable()) AddFloors(catalog, work, files);
     for (Threading threading : kAllThreadings) {
       catalog.Add(work, Role::kOurs, ThreadingName(threading),
-                  [=](benchmark::State& state) { Ours(state, files->Get(), threading); });
+                  [=](benchmark::State& state) { Ours(state, files->Get(), MakeManagerWithRing(state, threading)); });
     }
+    catalog.Add(work, Role::kOurs, "threads_executor",
+                [=](benchmark::State& state) { Ours(state, files->Get(), MakeManagerOnThreads(state)); });
     catalog.Add(work, Role::kPeer, "plain", [=](benchmark::State& state) { Plain(state, files->Get(), ReadByThreeCalls); });
     catalog.Add(work, Role::kPeer, "plain_fstat", [=](benchmark::State& state) { Plain(state, files->Get(), ReadByFourCalls); });
     catalog.Add(work, Role::kPeer, "pool4", [=](benchmark::State& state) { Pool(state, files->Get(), 1); });
     catalog.Add(work, Role::kPeer, "pool4_in_chunks", [=](benchmark::State& state) { Pool(state, files->Get(), 16); });
+    catalog.Add(work, Role::kPeer, "libuv", [=](benchmark::State& state) { ReadFilesByLibuv(state, files->Get()); },
+                {.manual_time = true});
   }
 }
 
