@@ -134,7 +134,7 @@ def all_rows():
     # Connections of a single server, whose thread is the only one that may call: kOneThread is what it asks for.
     echoers = ["epoll", "libuv", "asio"]
     for connections in [64, 512]:
-        for placement, where in [("apart", "client and server on a core each"), ("together", "on one core")]:
+        for placement, where in [("apart", "a core each"), ("together", "one core")]:
             work = f"tcp_echo_{connections}_{placement}"
             label = f"TCP echo, {connections} connections, {where}"
             yield from _rows_of_work(label, work, 1.2, echoers, ["one_thread"])
