@@ -4,6 +4,7 @@
 #include <linux/io_uring.h>
 #include <sys/mman.h>
 #include <sys/resource.h>
+#include <sys/socket.h>
 #include <unistd.h>
 
 #include <cerrno>
@@ -199,6 +200,22 @@ TEST_P(KernelRingTest, FindsWhatWasPutOffForTheNextEntry) {
   EXPECT_EQ(byte, 'x');
 }
 
+// The kernel's own way to give any result at all: IORING_NOP_INJECT_RESULT of Linux 6.11.
+TEST_P(KernelRingTest, HandsOnWhateverTheKernelAnswers) {
+  constexpr uint32_t kInjectResult = 1;
+  const auto ring = Make({.entries = 4});
+  for (const int32_t answer : {-EIO, -EINTR, -EAGAIN, -ECANCELED, -EBADR, -ENOSPC, -512, INT32_MIN, INT32_MAX, 0, 1}) {
+    io_uring_sqe* sqe = ring->NextSqe();
+    ASSERT_NE(sqe, nullptr);
+    sqe->opcode = IORING_OP_NOP;
+    sqe->rw_flags = kInjectResult;
+    sqe->len = static_cast<uint32_t>(answer);
+    const int32_t result = RunOne(*ring);
+    if (result == -EINVAL) GTEST_SKIP() << "this kernel injects no results";
+    EXPECT_EQ(result, answer);
+  }
+}
+
 TEST_P(KernelRingTest, LendsPlacesForDirectFiles) {
   const auto ring = Make({.direct_files = 3});
   std::set<int> places;
@@ -241,6 +258,57 @@ TEST_P(KernelRingTest, RegistersMemory) {
   char* const gone = static_cast<char*>(mmap(nullptr, 4096, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0));
   munmap(gone, 4096);
   EXPECT_EQ(ring->RegisterBuffer(1, absl::MakeSpan(gone, 4096)), -EFAULT);
+}
+
+TEST_P(KernelRingTest, ReceivesIntoMemoryThatItChooses) {
+  const auto ring = Make({.entries = 4});
+  if (!ring->MakeBufferGroup(4)) GTEST_SKIP() << "this kernel cannot";
+  const Pair sockets = MakeSocketPair(SOCK_DGRAM);
+  std::vector<std::string> memory(4, std::string(16, '-'));
+  for (uint16_t id = 0; id < 2; ++id) ring->ProvideBuffer(id, absl::MakeSpan(memory[id]));
+  for (int i = 0; i < 3; ++i) ASSERT_EQ(write(sockets.second.get(), absl::StrCat("message ", i).data(), 9), 9);
+  io_uring_sqe* sqe = ring->NextSqe();
+  sqe->opcode = IORING_OP_RECV;
+  sqe->fd = sockets.first.get();
+  sqe->ioprio = IORING_RECV_MULTISHOT;
+  sqe->flags = IOSQE_BUFFER_SELECT;
+  sqe->buf_group = SubmissionRing::kBufferGroup;
+  ring->Publish();
+  // Two that find memory, and the end.
+  EXPECT_EQ(ring->Enter({.submit = 1, .min_complete = 3}), 1);
+  std::vector<Result> results(8);
+  results.resize(ring->CopyCqes(absl::MakeSpan(results)));
+  ASSERT_EQ(results.size(), 3u);
+  for (size_t i = 0; i < 2; ++i) {
+    EXPECT_EQ(results[i].value, 9);
+    EXPECT_NE(results[i].flags & IORING_CQE_F_MORE, 0u);
+    EXPECT_EQ(memory[results[i].flags >> IORING_CQE_BUFFER_SHIFT].substr(0, 9), absl::StrCat("message ", i));
+  }
+  EXPECT_EQ(results[2].value, -ENOBUFS);
+  EXPECT_EQ(results[2].flags & IORING_CQE_F_MORE, 0u);
+}
+
+TEST_P(KernelRingTest, RegistersFiles) {
+  const auto ring = Make({.entries = 4, .direct_files = 2});
+  Pair pipe = MakePipe();
+  EXPECT_FALSE(ring->MayBeFixedFile(pipe.first.get()));
+  ASSERT_EQ(ring->AddFile(pipe.first.get()), 0);
+  EXPECT_EQ(ring->AddFile(ClosedFd()), -EBADF);
+  ASSERT_EQ(ring->AddFile(pipe.second.get()), 0);
+  EXPECT_EQ(ring->AddFile(pipe.second.get()), -ENOSPC);
+  ASSERT_TRUE(ring->MayBeFixedFile(pipe.first.get()));
+  ASSERT_EQ(write(pipe.second.get(), "x", 1), 1);
+  char byte = 0;
+  AddRead(*ring, ring->FixedFileOf(pipe.first.get()), &byte, 1, IORING_OP_READ, IOSQE_FIXED_FILE);
+  EXPECT_EQ(RunOne(*ring), 1);
+  EXPECT_EQ(byte, 'x');
+  ring->RemoveFile(pipe.second.get());
+  EXPECT_EQ(ring->FixedFileOf(pipe.first.get()) >= 0, true);
+  ring->RemoveFile(pipe.first.get());
+  EXPECT_FALSE(ring->MayBeFixedFile(pipe.first.get()));
+  // The kernel holds the writing end no longer.
+  pipe.second.Reset();
+  EXPECT_EQ(ReadAll(pipe.first.get(), 1), "");
 }
 
 TEST_P(KernelRingTest, TellsWhatItIs) {

@@ -327,6 +327,9 @@ class SimulatedRing : public SubmissionRing {
 
   // For files that know no other way: a pipe, once it was spliced, has no RWF_NOWAIT any more.
   static int32_t CallAndNotWait(const io_uring_sqe& sqe, int32_t done) {
+    // Another ring may do the same to the same file meanwhile.
+    static std::mutex flags_mutex;
+    const std::lock_guard<std::mutex> lock(flags_mutex);
     const int flags = sqe.fd >= 0 && sqe.opcode != IORING_OP_CLOSE ? fcntl(sqe.fd, F_GETFL) : -1;
     if (flags >= 0) fcntl(sqe.fd, F_SETFL, flags | O_NONBLOCK);
     const int32_t value = CallAndWait(sqe, done);
