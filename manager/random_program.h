@@ -64,7 +64,11 @@ class Books : public RingObserver {
   }
   void OnCompleted(Pid pid, Seq seq, OperationKind kind, const ObservedResult& result) override {
     const std::lock_guard<std::mutex> lock(mutex_);
-    End(pid, seq, /*failed=*/result.error_number != 0);
+    if (result.more) {
+      More(pid, seq, kind);
+    } else {
+      End(pid, seq, /*failed=*/result.error_number != 0);
+    }
     if (result.value < 0 && kind != OperationKind::kLseek) Problem(absl::StrCat(OperationName(kind), " gave ", result.value));
   }
   void OnCancelled(Pid pid, Seq seq, OperationKind /*kind*/, const ObservedResult& /*result*/) override {
@@ -88,6 +92,7 @@ class Books : public RingObserver {
   }
   uint64_t ended() const { return ended_; }
   uint64_t dropped() const { return dropped_; }
+  uint64_t more() const { return more_; }
   uint64_t broken_chains() const { return broken_chains_; }
   std::vector<std::string> problems() const {
     const std::lock_guard<std::mutex> lock(mutex_);
@@ -107,6 +112,16 @@ class Books : public RingObserver {
 
   void Problem(std::string what) {
     if (problems_.size() < 10) problems_.push_back(std::move(what));
+  }
+
+  void More(Pid pid, Seq seq, OperationKind kind) {
+    ++more_;
+    const Life& life = lives_[pid];
+    const auto found = life.under_way.find(seq);
+    if (found == life.under_way.end() || !found->second) Problem(absl::StrCat("more, but not under way: ", pid, " ", seq));
+    if (kind != OperationKind::kAcceptMany && kind != OperationKind::kRecvMany) {
+      Problem(absl::StrCat("more of a ", OperationName(kind)));
+    }
   }
 
   void End(Pid pid, Seq seq, bool failed) {
@@ -133,6 +148,7 @@ class Books : public RingObserver {
   uint64_t queued_ = 0;
   uint64_t ended_ = 0;
   uint64_t dropped_ = 0;
+  uint64_t more_ = 0;
   uint64_t broken_chains_ = 0;
   std::vector<std::string> problems_;
 };
@@ -167,9 +183,11 @@ class RandomProgram {
     EXPECT_EQ(stats.total_submissions, books_.queued());
     EXPECT_EQ(stats.total_completions, books_.ended());
     EXPECT_EQ(stats.dropped, books_.dropped());
+    EXPECT_EQ(stats.multishot_completions, books_.more());
     EXPECT_EQ(stats.pending, 0u);
     EXPECT_GT(books_.broken_chains(), 100u) << "or else chains are not tested";
     EXPECT_GT(stats.cancelled, 100u);
+    EXPECT_GT(stats.multishot_completions, 100u);
     EXPECT_GT(stats.errors, 100u);
     EXPECT_GT(stats.dropped, 100u);
   }
@@ -195,7 +213,7 @@ class RandomProgram {
   uint64_t Id(bool makes_fd) { return 2 * ++last_id_ + (makes_fd ? 1 : 0); }
 
   Entry AnyOperation(Pid pid) {
-    switch (Below(30)) {
+    switch (Below(32)) {
       case 0:
         return Entry::ReadFile(pid, OneIn(10) ? "/proc/version" : File(static_cast<int>(Below(kFiles + 1))), Id(false));
       case 1:
@@ -246,6 +264,11 @@ class RandomProgram {
         return Entry::ReadInto(pid, AnyFile(), ResultBufferPool::NewUnpooled(4096), 1 + Below(4096), AnyOffset(), Id(false));
       case 27:
         return Entry::Ftruncate(pid, files_[0].get(), static_cast<int64_t>(Below(9000)), Id(false));
+      // With an end that is near, or they would take all places for entries under way.
+      case 28:
+        return Entry::AcceptMany(pid, listener_.get(), Id(true)).WithTimeout(absl::Microseconds(1 + Below(1500)));
+      case 29:
+        return Entry::RecvMany(pid, AnySockets().second.get(), 0, Id(false)).WithTimeout(absl::Microseconds(1 + Below(1500)));
       default:
         return Entry::Nop(pid, Id(false));
     }
