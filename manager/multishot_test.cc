@@ -151,6 +151,25 @@ TEST_P(MultishotTest, P4AFullQueuePausesItWithoutLoss) {
   EXPECT_EQ(manager().Stats().dropped, 0u);
 }
 
+TEST_P(MultishotTest, P4WhoeverSendsToAFullQueueIsHeldUp) {
+  constexpr int kMany = 1000;
+  RingOptions options;
+  options.cq_size = 3;
+  options.sq_size = 3;
+  ASSERT_TRUE(manager().CreateRing(kPid, options).ok());
+  const Pair sockets = MakeSocketPair(SOCK_DGRAM);
+  const Seq seq = Submit(Entry::RecvMany(kPid, sockets.first.get(), 0, 1));
+  int sent = 0;
+  while (sent < kMany && send(sockets.second.get(), "m", 1, MSG_DONTWAIT) == 1) {
+    ++sent;
+    Look();
+  }
+  EXPECT_LT(sent, kMany) << "it went on receiving although nobody took anything";
+  for (int i = 0; i < sent; ++i) EXPECT_TRUE(Wait(seq).more);
+  ASSERT_TRUE(manager().Cancel(kPid, seq).ok());
+  EXPECT_TRUE(WasCancelled(Wait(seq)));
+}
+
 TEST_P(MultishotTest, P4OtherEntriesOfAFullRingKeepTheirCompletions) {
   RingOptions options;
   options.overflow = OverflowPolicy::kBackpressure;
