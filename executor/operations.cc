@@ -109,6 +109,9 @@ bool IsTransient(const Slot& slot, int error_number) {
     case EINTR:
       // close(2) has closed the fd all the same, and a connection goes on being made.
       return slot.entry.kind() != OperationKind::kClose && slot.entry.kind() != OperationKind::kConnect;
+    case EALREADY:
+      // The socket is being connected for another entry, or for one that was cancelled. A call that blocks waits for that.
+      return slot.entry.kind() == OperationKind::kConnect;
     case ECANCELED:
       return true;
     default:

@@ -107,6 +107,26 @@ TEST_P(SocketOperationsTest, P14EchoesOverTcp) {
   }
 }
 
+TEST_P(SocketOperationsTest, P15ASecondConnectWaitsForTheFirstAsABlockingOneDoes) {
+  std::string address;
+  const Fd listener = Listen(AF_INET, 0, 0, address);
+  const Fd fills_the_backlog = NewSocket(AF_INET, SOCK_STREAM);
+  EXPECT_TRUE(Succeeded(Run(Entry::Connect(kPid, fills_the_backlog.get(), address, 0))));
+  const Fd client = NewSocket(AF_INET, SOCK_STREAM);
+  const Seq first = Submit(Entry::Connect(kPid, client.get(), address, 0));
+  const Seq second = Submit(Entry::Connect(kPid, client.get(), address, 0));
+  EXPECT_EQ(Reapable(), 0u);
+  const Fd server(accept4(listener.get(), nullptr, nullptr, SOCK_CLOEXEC));
+  // Which of the two finds the socket connected already is the kernel's choice.
+  int succeeded = 0;
+  for (const Seq seq : {first, second}) {
+    const Done done = Wait(seq);
+    succeeded += done.status.is_success() ? 1 : 0;
+    EXPECT_TRUE(done.status.is_success() || FailedWith(done, EISCONN));
+  }
+  EXPECT_GE(succeeded, 1);
+}
+
 TEST_P(SocketOperationsTest, P14EchoesOverUnixSockets) {
   for (int flags : {0, static_cast<int>(SOCK_NONBLOCK)}) {
     SCOPED_TRACE(flags);
