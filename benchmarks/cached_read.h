@@ -32,7 +32,7 @@ void ReadByFloor(benchmark::State& state, const CachedFile& file, size_t depth, 
 void ReadByBatch(benchmark::State& state, const CachedFile& file, size_t depth, IoUringManager& manager, Pid pid);
 // The same with a timeout on each read, which never passes.
 void ReadByBatchWithTimeouts(benchmark::State& state, const CachedFile& file, size_t depth, IoUringManager& manager, Pid pid);
-// The same with everything registered that can be: the file, and memory that each read leases and gives back.
+// The same with everything registered that can be: the file, and memory that goes from each result into the next entry.
 void ReadByBatchRegistered(benchmark::State& state, const CachedFile& file, size_t depth, IoUringManager& manager, Pid pid);
 // SubmitAndWait.
 void ReadBySubmitAndWait(benchmark::State& state, const CachedFile& file, size_t depth, IoUringManager& manager, Pid pid);

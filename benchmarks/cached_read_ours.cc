@@ -67,8 +67,14 @@ void ReadByBatchWithTimeouts(benchmark::State& state, const CachedFile& file, si
 void ReadByBatchRegistered(benchmark::State& state, const CachedFile& file, size_t depth, IoUringManager& manager, Pid pid) {
   const absl::StatusOr<RegisteredFile> registered = manager.RegisterFile(pid, file.fd());
   if (!Check(state, registered.status())) return;
-  const absl::StatusOr<std::shared_ptr<RegisteredBufferPool>> pool = manager.RegisterBuffers(pid, 2 * depth, kBlockSize);
+  const absl::StatusOr<std::shared_ptr<RegisteredBufferPool>> pool = manager.RegisterBuffers(pid, depth, kBlockSize);
   if (!Check(state, pool.status())) return;
+  std::vector<PooledBuffer> buffers;
+  for (size_t i = 0; i < depth; ++i) {
+    absl::StatusOr<PooledBuffer> buffer = (*pool)->Lease();
+    if (!Check(state, buffer.status())) return;
+    buffers.push_back(*std::move(buffer));
+  }
   BlockOffsets offsets(file, state.thread_index());
   const BatchExchange exchange = {manager, pid, depth};
   std::vector<SyscallSubmissionEntry> entries(depth);
@@ -77,14 +83,13 @@ void ReadByBatchRegistered(benchmark::State& state, const CachedFile& file, size
   int64_t bytes = 0;
   for (auto _ : state) {
     for (size_t i = 0; i < depth; ++i) {
-      absl::StatusOr<PooledBuffer> buffer = (*pool)->Lease();
-      if (!Check(state, buffer.status())) return;
-      entries[i] = SyscallSubmissionEntry::ReadInto(pid, registered->fd(), *std::move(buffer), kBlockSize,
+      entries[i] = SyscallSubmissionEntry::ReadInto(pid, registered->fd(), std::move(buffers[i]), kBlockSize,
                                                     static_cast<int64_t>(offsets.Next()), i);
     }
     const absl::StatusOr<size_t> count = exchange(absl::MakeSpan(entries), absl::MakeSpan(seqs), absl::MakeSpan(done));
     if (!Check(state, count.status())) return;
     bytes += SumValues(absl::MakeSpan(done).first(*count));
+    for (size_t i = 0; i < depth; ++i) buffers[i] = done[i].result.TakeBytes().IntoBuffer();
   }
   FinishReads(state, depth, bytes);
 }

@@ -45,7 +45,7 @@ class SyscallSubmissionEntry {
   }
   SyscallSubmissionEntry& operator=(SyscallSubmissionEntry&& other) noexcept {
     if (this != &other) {
-      if (!IsPlain(operation_.index())) operation_.~Operation();
+      End();
       Take(other.operation_);
       user_data_ = other.user_data_;
       pid_ = other.pid_;
@@ -55,9 +55,7 @@ class SyscallSubmissionEntry {
   }
   SyscallSubmissionEntry(const SyscallSubmissionEntry&) = delete;
   SyscallSubmissionEntry& operator=(const SyscallSubmissionEntry&) = delete;
-  ~SyscallSubmissionEntry() {
-    if (!IsPlain(operation_.index())) operation_.~Operation();
-  }
+  ~SyscallSubmissionEntry() { End(); }
 
   // The factories: the process, the operands in the order of the system call, the caller's own word. What each operation does and
   // what value() of its result is stands at its struct in operation.h.
@@ -232,7 +230,7 @@ class SyscallSubmissionEntry {
 
   // Lets the operands go; asks for nothing afterwards.
   void Clear() noexcept {
-    if (!IsPlain(operation_.index())) operation_.~Operation();
+    End();
     PlaceNone(operation_);
   }
 
@@ -273,6 +271,21 @@ class SyscallSubmissionEntry {
     return kPlain[index];
   }
 
+  // Leaves memory without an object behind.
+  void End() noexcept {
+    if (IsPlain(operation_.index())) return;
+    switch (KindOf(operation_)) {
+      case OperationKind::kReadInto:
+        return std::get_if<operation::ReadInto>(&operation_)->~ReadInto();
+      case OperationKind::kWrite:
+        return std::get_if<operation::Write>(&operation_)->~Write();
+      case OperationKind::kSend:
+        return std::get_if<operation::Send>(&operation_)->~Send();
+      default:
+        return operation_.~Operation();
+    }
+  }
+
   // Not by the default constructor, which would clear all of the memory first.
   static void PlaceNone(Operation& at) noexcept { new (&at) Operation(std::in_place_type<operation::None>); }
 
@@ -293,11 +306,25 @@ class SyscallSubmissionEntry {
       case OperationKind::kRecv:
         Place<operation::Recv>(from);
         break;
+      case OperationKind::kReadInto:
+        return Relocate<operation::ReadInto>(from);
+      case OperationKind::kWrite:
+        return Relocate<operation::Write>(from);
+      case OperationKind::kSend:
+        return Relocate<operation::Send>(from);
       default:
         new (&operation_) Operation(std::move(from));
+        if (!IsPlain(from.index())) from.~Operation();
         break;
     }
-    if (!IsPlain(from.index())) from.~Operation();
+    PlaceNone(from);
+  }
+
+  template <typename Op>
+  void Relocate(Operation& from) noexcept {
+    Op& operation = *std::get_if<Op>(&from);
+    new (&operation_) Operation(std::in_place_type<Op>, std::move(operation));
+    operation.~Op();
     PlaceNone(from);
   }
 
