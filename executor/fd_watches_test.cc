@@ -141,20 +141,5 @@ TEST_F(FdWatchesTest, SaysWhatCannotBeWaitedFor) {
   EXPECT_EQ(waiting.watch, nullptr);
 }
 
-TEST(HeldFdsTest, KnowsItsOwn) {
-  HeldFds held;
-  const Pair pipe = MakePipe();
-  const int copy = held.Hold(pipe.first.get());
-  ASSERT_GE(copy, 0);
-  EXPECT_TRUE(held.IsHeld(copy));
-  EXPECT_FALSE(held.IsHeld(pipe.first.get()));
-  EXPECT_FALSE(held.IsHeld(-1));
-  EXPECT_FALSE(held.IsHeld(1 << 30));
-  EXPECT_EQ(fcntl(copy, F_GETFD), FD_CLOEXEC);
-  held.Release(copy);
-  EXPECT_FALSE(held.IsHeld(copy));
-  EXPECT_EQ(held.Hold(ClosedFd()), -EBADF);
-}
-
 }  // namespace
 }  // namespace agentos
