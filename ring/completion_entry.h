@@ -51,6 +51,10 @@ class SyscallCompletionStatus {
   // The errno of an error, 0 otherwise.
   int error_number() const { return error_number_; }
 
+  // Which operation ended so, and on what: a path, "fd 5". Only of an error or of what was cancelled; a success has neither.
+  OperationKind operation() const { return operation_; }
+  absl::string_view context() const { return context_ == nullptr ? absl::string_view() : absl::string_view(*context_); }
+
   // "ReadFile(/etc/shadow): Permission denied (EACCES)"; empty on success.
   std::string error_message() const;
 
