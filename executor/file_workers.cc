@@ -68,18 +68,10 @@ struct FileWorkers::State {
   // The next to start, taken out; null when there is none.
   Job* TakeNext() {
     if (empty()) return nullptr;
-    size_t chosen = 0;
-    // One that was passed over too often goes first.
-    while (chosen < kLevels && (levels[chosen].head == nullptr || levels[chosen].passed_over < kPatience)) ++chosen;
-    if (chosen == kLevels) {
-      chosen = kLevels - 1;
-      while (levels[chosen].head == nullptr) --chosen;
-    }
-    for (size_t below = 0; below < chosen; ++below) {
-      if (levels[below].head != nullptr) ++levels[below].passed_over;
-    }
-    levels[chosen].passed_over = 0;
-    Job* job = levels[chosen].head;
+    const auto waits = [this](size_t level) { return levels[level].head != nullptr; };
+    const size_t level = turns.Next(waits);
+    turns.Take(level, waits);
+    Job* job = levels[level].head;
     Unlink(job);
     return job;
   }
@@ -91,9 +83,9 @@ struct FileWorkers::State {
   struct Level {
     Job* head = nullptr;
     Job* tail = nullptr;
-    uint32_t passed_over = 0;
   };
   std::array<Level, kLevels> levels;
+  PriorityTurns turns;
   // Threads that wait on `work`, and the notifications on their way to them. A thread that wakes by itself may take another's
   // notification for its own: that one then finds one job less, or none, and waits again.
   size_t waiting = 0;

@@ -1,7 +1,7 @@
 // A few threads that run jobs which may block: plain system calls on files, where the kernel's ring would be slower.
 //
 // No thread exists before the first job; each is started when a job comes and no other is idle, up to the bound. Jobs start in
-// the order they were added, those of a higher level first; no level is starved. A worker takes one at a time, so a job that is
+// the order they were added, those of a higher level first; no level is starved (priority_turns.h). A worker takes one at a time, so a job that is
 // stuck (a dead network file system) holds up no other as long as one thread is free. A job reports its result by itself; the
 // pool knows nothing of it.
 //
@@ -27,14 +27,13 @@
 #include <memory>
 
 #include "absl/time/time.h"
+#include "agentos/ring/priority_turns.h"
 
 namespace agentos {
 
 class FileWorkers {
  public:
-  static constexpr size_t kLevels = 3;
-  // How often in a row others may start before the jobs of a lower level.
-  static constexpr uint32_t kPatience = 16;
+  static constexpr size_t kLevels = PriorityTurns::kLevels;
   // More would not fit the thread's name, nor any use.
   static constexpr size_t kMaxThreads = 64;
 

@@ -26,6 +26,7 @@
 #include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
 #include "absl/time/time.h"
+#include "agentos/ring/priority_turns.h"
 #include "gtest/gtest.h"
 
 namespace agentos {
@@ -252,8 +253,8 @@ TEST_F(FileWorkersTest, P6StartsUrgentJobsFirstAndStarvesNone) {
   ASSERT_EQ(started.size(), jobs.size());
   EXPECT_EQ(started[0], 2);
   const auto place = [&](int job) { return std::find(started.begin(), started.end(), job) - started.begin(); };
-  EXPECT_EQ(place(0), static_cast<int>(FileWorkers::kPatience));
-  EXPECT_EQ(place(1), static_cast<int>(FileWorkers::kPatience) + 1);
+  EXPECT_EQ(place(0), static_cast<int>(PriorityTurns::kPatience));
+  EXPECT_EQ(place(1), static_cast<int>(PriorityTurns::kPatience) + 1);
 }
 
 // Jobs that note that they ran, for one thread that a gate keeps busy until all are queued.

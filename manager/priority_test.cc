@@ -13,7 +13,7 @@
 #include "agentos/manager/manager_fixture.h"
 #include "agentos/manager/test_manager.h"
 #include "agentos/ring/observer.h"
-#include "agentos/ring/start_queue.h"
+#include "agentos/ring/priority_turns.h"
 #include "agentos/testing/test_support.h"
 #include "gtest/gtest.h"
 
@@ -70,7 +70,7 @@ TEST_P(PriorityTest, P6BackgroundIsNeverStarved) {
   for (uint64_t i = 0; i < 100; ++i) Queue(Priority::kUrgent, i);
   const std::vector<uint64_t> order = OrderOfStarts(101);
   ASSERT_EQ(order.size(), 101u);
-  EXPECT_EQ(order[StartQueue::kPatience], 1000u);
+  EXPECT_EQ(order[PriorityTurns::kPatience], 1000u);
   EXPECT_EQ(order[0], 0u);
   EXPECT_EQ(order[100], 99u);
 }
@@ -211,12 +211,12 @@ TEST_P(WholeFilePriorityTest, P6UrgentFilesGoFirstAmongThoseThatWaitForAWorker) 
 }
 
 TEST_P(WholeFilePriorityTest, P6FilesInTheBackgroundAreNotStarvedByUrgentOnes) {
-  std::vector<Priority> priorities(StartQueue::kPatience + 10, Priority::kUrgent);
+  std::vector<Priority> priorities(PriorityTurns::kPatience + 10, Priority::kUrgent);
   priorities[0] = Priority::kBackground;
   const std::vector<uint64_t> order = OrderOfWrites(priorities);
   if (order.empty()) GTEST_SKIP() << "this file system has no leases, which keep an open waiting";
   ASSERT_EQ(order.size(), priorities.size());
-  EXPECT_EQ(order[StartQueue::kPatience], 0u);
+  EXPECT_EQ(order[PriorityTurns::kPatience], 0u);
 }
 
 INSTANTIATE_TEST_SUITE_P(Threading, WholeFilePriorityTest, BothThreadings(), ThreadingName);

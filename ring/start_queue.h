@@ -1,8 +1,5 @@
-// The accepted entries of a ring that wait to be started, and which of them is next: by priority, then in order of submission,
-// with aging.
-//
-// A higher priority goes first, but every level that is passed over kPatience times in a row has the next turn: however much
-// urgent work keeps coming, one start in kPatience + 1 is left for what is below it (P6).
+// The accepted entries of a ring that wait to be started, and which of them is next: by priority with aging (priority_turns.h),
+// then in order of submission.
 //
 // Thread rule: externally synchronised. Pure policy: no clock, no kernel; one start is one tick.
 //
@@ -14,8 +11,8 @@
 
 #include <array>
 #include <cstddef>
-#include <cstdint>
 
+#include "agentos/ring/priority_turns.h"
 #include "agentos/ring/slot.h"
 #include "agentos/ring/types.h"
 
@@ -23,9 +20,6 @@ namespace agentos {
 
 class StartQueue {
  public:
-  // How often in a row others may start before the entries of a lower priority.
-  static constexpr uint32_t kPatience = 16;
-
   bool empty() const { return size_ == 0; }
   size_t size() const { return size_; }
 
@@ -48,10 +42,7 @@ class StartQueue {
   Slot* PopNext() {
     if (size_ == 0) return nullptr;
     const size_t level = NextLevel();
-    for (size_t below = 0; below < level; ++below) {
-      if (!levels_[below].empty()) ++passed_over_[below];
-    }
-    passed_over_[level] = 0;
+    turns_.Take(level, [this](size_t below) { return Waits(below); });
     --size_;
     return levels_[level].PopFront();
   }
@@ -77,22 +68,15 @@ class StartQueue {
   }
 
  private:
-  static constexpr size_t kLevels = 3;
-  static_assert(static_cast<size_t>(Priority::kUrgent) == kLevels - 1);
-
   SlotList& LevelOf(const Slot& slot) { return levels_[static_cast<size_t>(slot.entry.priority())]; }
 
+  bool Waits(size_t level) const { return !levels_[level].empty(); }
   size_t NextLevel() const {
-    for (size_t level = 0; level < kLevels; ++level) {
-      if (!levels_[level].empty() && passed_over_[level] >= kPatience) return level;
-    }
-    size_t level = kLevels - 1;
-    while (levels_[level].empty()) --level;
-    return level;
+    return turns_.Next([this](size_t level) { return Waits(level); });
   }
 
-  std::array<SlotList, kLevels> levels_;
-  std::array<uint32_t, kLevels> passed_over_{};
+  std::array<SlotList, PriorityTurns::kLevels> levels_;
+  PriorityTurns turns_;
   size_t size_ = 0;
 };
 

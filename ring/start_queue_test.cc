@@ -5,6 +5,7 @@
 #include <utility>
 #include <vector>
 
+#include "agentos/ring/priority_turns.h"
 #include "gtest/gtest.h"
 
 namespace agentos {
@@ -55,8 +56,8 @@ TEST_F(StartQueueTest, P6EachLevelHasItsTurnAfterBeingPassedOverSoOften) {
     if (seq == 2000) normal = ticks;
     ASSERT_LT(ticks, 100u);
   }
-  EXPECT_EQ(background, StartQueue::kPatience);
-  EXPECT_EQ(normal, StartQueue::kPatience + 1) << "one turn after the other";
+  EXPECT_EQ(background, PriorityTurns::kPatience);
+  EXPECT_EQ(normal, PriorityTurns::kPatience + 1) << "one turn after the other";
 }
 
 TEST_F(StartQueueTest, WhatWaitedForAnotherEntryGoesWhereItsNumberBelongs) {
