@@ -117,6 +117,14 @@ def agentos_uring_deps():
         module = "liburing",
         targets = {"liburing": "liburing"},
     )
+    maybe(
+        system_library,
+        name = "zlib",
+        debian_packages = ["zlib1g-dev"],
+        minimum_version = MINIMUM_VERSIONS["zlib"],
+        module = "zlib",
+        targets = {"zlib": "zlib"},
+    )
 
 def agentos_uring_dev_deps():
     """Declares what only tests and benchmarks need, on top of agentos_uring_deps()."""

@@ -15,6 +15,7 @@ MINIMUM_VERSIONS = {
     "liburing": "2.3",
     "libuv": "1.44.2",
     "protobuf": "3.21.12",
+    "zlib": "1.2.13",
 }
 
 # What building and testing needs: the Debian package, and a file that is there once the package is.
@@ -40,6 +41,7 @@ BUILD_PACKAGES = {
     "pkg-config": "/usr/bin/pkg-config",
     "protobuf-compiler": "/usr/bin/protoc",
     "python3": "/usr/bin/python3",
+    "zlib1g-dev": "/usr/include/zlib.h",
 }
 
 # What only the format and lint checks need (tools/format).
