@@ -85,6 +85,11 @@ absl::StatusOr<std::unique_ptr<RingExecutor>> MakeExecutor(const Choice& choice,
   return executor;
 }
 
+absl::Status WrongSeqs(absl::Span<const Seq> seqs, absl::Span<const SyscallSubmissionEntry> entries) {
+  return absl::InvalidArgumentError(absl::StrCat(
+      "seqs has room for ", seqs.size(), " sequence numbers: it must be as long as the batch (", entries.size(), ") or empty"));
+}
+
 // Names the entry of a batch that is wrong.
 absl::Status AtIndex(const absl::Status& status, size_t index) {
   return absl::Status(status.code(), absl::StrCat("entry ", index, " of the batch: ", status.message()));
@@ -96,7 +101,11 @@ class IoUringManager::Impl {
  public:
   Impl(const IoUringManagerOptions& options, std::unique_ptr<PostOffice> post_office, std::unique_ptr<RingExecutor> executor,
        ExecutorInfo info)
-      : guard_(options.threading), info_(std::move(info)), post_office_(std::move(post_office)), executor_(std::move(executor)) {}
+      : guard_(options.threading),
+        observer_(options.observer),
+        info_(std::move(info)),
+        post_office_(std::move(post_office)),
+        executor_(std::move(executor)) {}
 
   ~Impl() {
     if (absl::Status status = guard_.Check(); !status.ok()) {
@@ -116,7 +125,10 @@ class IoUringManager::Impl {
     if (absl::Status status = options.Validate(); !status.ok()) return status;
     std::lock_guard<std::mutex> lock(directory_mutex_);
     if (directory_.Find(pid) != nullptr) return absl::AlreadyExistsError(absl::StrCat("pid ", pid, " has a ring already"));
-    directory_.Insert(pid, executor_->MakeRing(pid, options));
+    BoundRing* ring = executor_->MakeRing(pid, options);
+    // Before anybody finds it and has more to say.
+    if (observer_ != nullptr) observer_->OnRingCreated(pid, options);
+    directory_.Insert(pid, ring);
     post_office_->Open(pid, options);
     return absl::OkStatus();
   }
@@ -139,31 +151,37 @@ class IoUringManager::Impl {
     return call(*ring);
   }
 
-  // Checks entries and runs `call` on the ring that they go to. Counts them as rejected when that is what they are.
+  // Entries are not accepted, and why.
+  absl::Status Reject(Pid pid, size_t count, absl::Status why) {
+    if (absl::Status status = guard_.Check(); !status.ok()) return status;
+    rejected_.fetch_add(count, std::memory_order_relaxed);
+    if (observer_ != nullptr) observer_->OnRefused(pid, count, why);
+    return why;
+  }
+
+  // Checks entries and runs `call` on the ring that they go to, or rejects them.
   template <typename Call>
   auto WithEntries(Pid pid, absl::Span<const SyscallSubmissionEntry> entries, Call call)
       -> decltype(call(std::declval<BoundRing&>())) {
     if (absl::Status status = guard_.Check(); !status.ok()) return status;
     for (size_t i = 0; i < entries.size(); ++i) {
       if (absl::Status status = ValidateEntry(pid, entries[i]); !status.ok()) {
-        rejected_.fetch_add(entries.size(), std::memory_order_relaxed);
-        return entries.size() == 1 ? status : AtIndex(status, i);
+        return Reject(pid, entries.size(), entries.size() == 1 ? status : AtIndex(status, i));
       }
       if (entries[i].drain() && i > 0 && entries[i - 1].link() != Link::kNone) [[unlikely]] {
-        rejected_.fetch_add(entries.size(), std::memory_order_relaxed);
-        return AtIndex(
-            absl::InvalidArgumentError("it is a drain in the middle of a chain; make the first of the chain the drain"), i);
+        const char* why = "it is a drain in the middle of a chain; make the first of the chain the drain";
+        return Reject(pid, entries.size(), AtIndex(absl::InvalidArgumentError(why), i));
       }
     }
     if (entries.back().link() != Link::kNone) [[unlikely]] {
-      rejected_.fetch_add(entries.size(), std::memory_order_relaxed);
-      return AtIndex(absl::InvalidArgumentError("it is linked to the next one, but the batch ends with it"), entries.size() - 1);
+      const char* why = "it is linked to the next one, but the batch ends with it";
+      return Reject(pid, entries.size(), AtIndex(absl::InvalidArgumentError(why), entries.size() - 1));
     }
     absl::StatusOr<BoundRing*> ring = FindOrMake(pid);
     if (!ring.ok()) return ring.status();
     auto result = call(**ring);
     // Accepted ones were moved from; a call that waits as well may fail after that.
-    if (!result.ok() && entries.front().has_operation()) rejected_.fetch_add(entries.size(), std::memory_order_relaxed);
+    if (!result.ok() && entries.front().has_operation()) return Reject(pid, entries.size(), StatusOf(result));
     return result;
   }
 
@@ -177,6 +195,7 @@ class IoUringManager::Impl {
         std::lock_guard<std::mutex> lock(directory_mutex_);
         post_office_->Close(pid, deliveries);
         directory_.Remove(pid);
+        if (observer_ != nullptr) observer_->OnRingDestroyed(pid);
       }
       for (IpcDelivery& delivery : deliveries) executor_->CompleteIpc(std::move(delivery));
       executor_->ReleaseRing(&ring);
@@ -218,10 +237,13 @@ class IoUringManager::Impl {
   RingExecutor& executor() { return *executor_; }
   const RingDirectory& directory() const { return directory_; }
   const ExecutorInfo& info() const { return info_; }
-  void Reject(size_t count) { rejected_.fetch_add(count, std::memory_order_relaxed); }
 
  private:
+  static const absl::Status& StatusOf(const absl::Status& status) { return status; }
+  static const absl::Status& StatusOf(const absl::StatusOr<size_t>& result) { return result.status(); }
+
   const CallerGuard guard_;
+  RingObserver* const observer_;
   const ExecutorInfo info_;
   std::unique_ptr<PostOffice> post_office_;
   std::unique_ptr<RingExecutor> executor_;
@@ -280,11 +302,7 @@ absl::StatusOr<std::vector<Seq>> IoUringManager::SubmitBatch(Pid pid, std::vecto
 }
 
 absl::Status IoUringManager::SubmitBatch(Pid pid, absl::Span<SyscallSubmissionEntry> entries, absl::Span<Seq> seqs) {
-  if (!seqs.empty() && seqs.size() != entries.size()) {
-    impl_->Reject(entries.size());
-    return absl::InvalidArgumentError(absl::StrCat(
-        "seqs has room for ", seqs.size(), " sequence numbers: it must be as long as the batch (", entries.size(), ") or empty"));
-  }
+  if (!seqs.empty() && seqs.size() != entries.size()) return impl_->Reject(pid, entries.size(), WrongSeqs(seqs, entries));
   if (entries.empty()) return impl_->guard().Check();
   return impl_->WithEntries(pid, entries, [&](BoundRing& ring) { return impl_->executor().Submit(ring, pid, entries, seqs); });
 }
@@ -340,14 +358,11 @@ absl::StatusOr<size_t> IoUringManager::WaitCompletions(Pid pid, size_t min, absl
 absl::StatusOr<size_t> IoUringManager::SubmitAndWait(Pid pid, absl::Span<SyscallSubmissionEntry> entries, absl::Span<Seq> seqs,
                                                      size_t min, absl::Span<SyscallCompletionEntry> out, absl::Duration timeout) {
   if (min > out.size()) {
-    impl_->Reject(entries.size());
-    return absl::InvalidArgumentError(absl::StrCat("min is ", min, ": it must not be larger than the memory for ", out.size()));
+    return impl_->Reject(
+        pid, entries.size(),
+        absl::InvalidArgumentError(absl::StrCat("min is ", min, ": it must not be larger than the memory for ", out.size())));
   }
-  if (!seqs.empty() && seqs.size() != entries.size()) {
-    impl_->Reject(entries.size());
-    return absl::InvalidArgumentError(absl::StrCat(
-        "seqs has room for ", seqs.size(), " sequence numbers: it must be as long as the batch (", entries.size(), ") or empty"));
-  }
+  if (!seqs.empty() && seqs.size() != entries.size()) return impl_->Reject(pid, entries.size(), WrongSeqs(seqs, entries));
   if (entries.empty()) return WaitCompletions(pid, min, out, timeout);
   Deadline deadline(timeout);
   return impl_->WithEntries(pid, entries, [&](BoundRing& ring) {

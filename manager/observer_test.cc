@@ -10,6 +10,7 @@
 #include <utility>
 #include <vector>
 
+#include "absl/types/span.h"
 #include "agentos/manager/io_uring_manager.h"
 #include "agentos/manager/test_manager.h"
 #include "agentos/testing/recording_observer.h"
@@ -158,6 +159,29 @@ TEST_P(Observer, TwoLivesOfAPidAreHeardOneAfterTheOther) {
   ASSERT_TRUE(manager_->DestroyRing(kPid).ok());
   manager_.Run(Entry::Nop(kPid, 2));
   EXPECT_EQ(observer_.WordsFor(kPid, 1), "queued dispatched completed queued dispatched completed");
+}
+
+TEST_P(Observer, HearsOfRingsAndOfWhatTheyRefuse) {
+  manager_.MakeRing(kPid, {.sq_size = 2, .cq_size = 3});
+  EXPECT_FALSE(manager_->Submit(kPid, Entry::Close(kPid, -1, 0)).ok());
+  std::vector<Entry> many;
+  for (int i = 0; i < 5; ++i) many.push_back(Entry::Nop(kPid, 0));
+  EXPECT_FALSE(manager_->SubmitBatch(kPid, std::move(many)).ok());
+  std::vector<Entry> linked;
+  linked.push_back(Entry::Nop(kPid, 0).WithLink());
+  EXPECT_FALSE(manager_->SubmitBatch(kPid, std::move(linked)).ok());
+  // One that has no ring, and gets none by this.
+  EXPECT_FALSE(manager_->Submit(kPid + 1, Entry::Close(kPid + 1, -1, 0)).ok());
+  Entry nop = Entry::Nop(kPid, 0);
+  std::vector<Seq> wrong(2);
+  EXPECT_FALSE(manager_->SubmitBatch(kPid, absl::MakeSpan(&nop, 1), absl::MakeSpan(wrong)).ok());
+  ASSERT_TRUE(manager_->DestroyRing(kPid).ok());
+  manager_.Run(Entry::Nop(kPid, 0));
+  manager_.End();
+  EXPECT_EQ(observer_.RingEvents(),
+            (std::vector<std::string>{"created 7 2 3", "refused 7 1 INVALID_ARGUMENT", "refused 7 5 INVALID_ARGUMENT",
+                                      "refused 7 1 INVALID_ARGUMENT", "refused 8 1 INVALID_ARGUMENT",
+                                      "refused 7 1 INVALID_ARGUMENT", "destroyed 7", "created 7 256 512", "destroyed 7"}));
 }
 
 INSTANTIATE_TEST_SUITE_P(Threading, Observer, BothThreadings(), ThreadingName);

@@ -2,10 +2,11 @@
 //
 // An observer hears four words once each per entry, at the edge where the state changes: queued, dispatched, completed (with its
 // result; errors included) or cancelled; and dropped when a full completion queue gave up its oldest. Of a multishot entry it
-// hears of each completion, the last of which has not `more`. It can neither delay, refuse nor change anything.
+// hears of each completion, the last of which has not `more`. And it hears when a ring is made, when it has gone, and when entries
+// are refused. It can neither delay, refuse nor change anything.
 //
-// Thread rule: called on whichever thread moves the entry, with the lock of its kernel ring held. An implementation is
-// thread-safe, does not block, and never calls back into the manager.
+// Thread rule: called on whichever thread moves the entry, with the lock of its kernel ring held, or that of the manager's
+// directory. An implementation is thread-safe, does not block, and never calls back into the manager.
 // Lifetime: outlives the manager it is given to. References are valid during the call only.
 //
 //   class Counter final : public RingObserver {
@@ -16,7 +17,12 @@
 #ifndef AGENTOS_RING_OBSERVER_H_
 #define AGENTOS_RING_OBSERVER_H_
 
+#include <cstddef>
+#include <cstdint>
+
+#include "absl/status/status.h"
 #include "agentos/ring/operation.h"
+#include "agentos/ring/ring_options.h"
 #include "agentos/ring/submission_entry.h"
 #include "agentos/ring/types.h"
 
@@ -37,6 +43,12 @@ struct ObservedResult {
 class RingObserver {
  public:
   virtual ~RingObserver() = default;
+
+  // From here on the process has a ring, whose first word this is; and from there on no more, whose last word that is.
+  virtual void OnRingCreated(Pid /*pid*/, const RingOptions& /*options*/) {}
+  virtual void OnRingDestroyed(Pid /*pid*/) {}
+  // So many entries that were submitted together were not accepted. The process need not have a ring.
+  virtual void OnRefused(Pid /*pid*/, size_t /*entries*/, const absl::Status& /*why*/) {}
 
   // Accepted by its ring.
   virtual void OnQueued(const SyscallSubmissionEntry& /*entry*/, Seq /*seq*/) {}

@@ -2,6 +2,8 @@
 
 #include <utility>
 
+#include "absl/strings/str_cat.h"
+
 namespace agentos {
 
 void RecordingObserver::Add(ObservedEvent event) {
@@ -24,6 +26,26 @@ void RecordingObserver::OnCancelled(Pid pid, Seq seq, OperationKind kind, const 
 }
 
 void RecordingObserver::OnDropped(Pid pid, Seq seq, OperationKind kind) { Add({"dropped", pid, seq, kind, 0, {}}); }
+
+void RecordingObserver::OnRingCreated(Pid pid, const RingOptions& options) {
+  std::lock_guard<std::mutex> lock(mutex_);
+  ring_events_.push_back(absl::StrCat("created ", pid, " ", options.sq_size, " ", options.cq_size));
+}
+
+void RecordingObserver::OnRingDestroyed(Pid pid) {
+  std::lock_guard<std::mutex> lock(mutex_);
+  ring_events_.push_back(absl::StrCat("destroyed ", pid));
+}
+
+void RecordingObserver::OnRefused(Pid pid, size_t entries, const absl::Status& why) {
+  std::lock_guard<std::mutex> lock(mutex_);
+  ring_events_.push_back(absl::StrCat("refused ", pid, " ", entries, " ", absl::StatusCodeToString(why.code())));
+}
+
+std::vector<std::string> RecordingObserver::RingEvents() const {
+  std::lock_guard<std::mutex> lock(mutex_);
+  return ring_events_;
+}
 
 std::vector<ObservedEvent> RecordingObserver::Events() const {
   std::lock_guard<std::mutex> lock(mutex_);

@@ -10,13 +10,16 @@
 #ifndef AGENTOS_TESTING_RECORDING_OBSERVER_H_
 #define AGENTOS_TESTING_RECORDING_OBSERVER_H_
 
+#include <cstddef>
 #include <cstdint>
 #include <mutex>
 #include <string>
 #include <vector>
 
+#include "absl/status/status.h"
 #include "agentos/ring/observer.h"
 #include "agentos/ring/operation.h"
+#include "agentos/ring/ring_options.h"
 #include "agentos/ring/submission_entry.h"
 #include "agentos/ring/types.h"
 
@@ -40,8 +43,13 @@ class RecordingObserver final : public RingObserver {
   void OnCompleted(Pid pid, Seq seq, OperationKind kind, const ObservedResult& result) override;
   void OnCancelled(Pid pid, Seq seq, OperationKind kind, const ObservedResult& result) override;
   void OnDropped(Pid pid, Seq seq, OperationKind kind) override;
+  void OnRingCreated(Pid pid, const RingOptions& options) override;
+  void OnRingDestroyed(Pid pid) override;
+  void OnRefused(Pid pid, size_t entries, const absl::Status& why) override;
 
   std::vector<ObservedEvent> Events() const;
+  // What it heard of rings and of refusals, in order: "created 7 256 512", "refused 7 2 INVALID_ARGUMENT", "destroyed 7".
+  std::vector<std::string> RingEvents() const;
   // The words for one entry, separated by blanks.
   std::string WordsFor(Pid pid, Seq seq) const;
   // The sequence numbers for which a process's ring said `word`, in order.
@@ -52,6 +60,7 @@ class RecordingObserver final : public RingObserver {
 
   mutable std::mutex mutex_;
   std::vector<ObservedEvent> events_;
+  std::vector<std::string> ring_events_;
 };
 
 }  // namespace agentos
