@@ -194,10 +194,9 @@ class Lane {
   size_t live_slots() const { return slots_.live(); }
   // Sends that have ended and whose data the kernel still reads.
   size_t lent() const { return lent_.size(); }
-  LaneCounters counters() const {
-    LaneCounters counters = counters_;
-    counters.receive_buffer_exhaustions = provided_.exhaustions();
-    return counters;
+  const LaneCounters& counters() {
+    counters_.receive_buffer_exhaustions = provided_.exhaustions();
+    return counters_;
   }
   const SubmissionRing& kernel() const { return *kernel_; }
   bool one_thread() const { return options_.one_thread; }

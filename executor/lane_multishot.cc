@@ -37,20 +37,14 @@ void Lane::OnFlaggedResult(const SubmissionRing::Result& result) {
 }
 
 bool Lane::Emit(Slot& origin) {
-  if (origin.progress.state == SlotState::kAbandoned) {
+  const bool abandoned = origin.progress.state == SlotState::kAbandoned;
+  if (abandoned || !slots_.Reserve(1)) {
     // Nobody will read it.
     if (origin.entry.kind() == OperationKind::kAcceptMany && origin.progress.error == 0) close(static_cast<int>(origin.value));
-    origin.progress.error = 0;
     origin.value = 0;
     origin.data.Clear();
-    return true;
-  }
-  if (!slots_.Reserve(1)) {
-    if (origin.entry.kind() == OperationKind::kAcceptMany && origin.progress.error == 0) close(static_cast<int>(origin.value));
-    origin.value = 0;
-    origin.data.Clear();
-    origin.progress.error = ENOMEM;
-    return false;
+    origin.progress.error = abandoned ? 0 : ENOMEM;
+    return abandoned;
   }
   Slot* result = slots_.Allocate();
   SyscallCompletionRing::MakeMore(origin, *result);

@@ -21,11 +21,14 @@ bool ProvidedBuffers::Provide(uint16_t id) {
 
 PooledBuffer ProvidedBuffers::Take(uint16_t id) {
   PooledBuffer filled = std::move(provided_[id]);
+  ++taken_since_growth_;
   if (!Provide(id)) ++missing_;
   return filled;
 }
 
 bool ProvidedBuffers::Grow() {
+  if (taken_since_growth_ < provided_.size() - missing_) return true;
+  taken_since_growth_ = 0;
   ++exhaustions_;
   for (size_t id = 0; missing_ > 0 && id < provided_.size(); ++id) {
     if (provided_[id]) continue;

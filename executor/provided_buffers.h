@@ -48,7 +48,8 @@ class ProvidedBuffers {
   // The buffer that a result names. Precondition: the kernel has chosen it since it was provided.
   PooledBuffer Take(uint16_t id);
 
-  // The kernel found none left: gives it more. False when it still has none.
+  // The kernel found none left: gives it more. False when it still has none. Many entries may say so of one and the same time:
+  // only when all that there were have been taken since the last growth, they have run out again.
   bool Grow();
 
   uint64_t exhaustions() const { return exhaustions_; }
@@ -65,6 +66,7 @@ class ProvidedBuffers {
   // By the number that the kernel knows them by; empty when there was no memory for one.
   std::vector<PooledBuffer> provided_;
   size_t missing_ = 0;
+  size_t taken_since_growth_ = 0;
   uint64_t exhaustions_ = 0;
 };
 

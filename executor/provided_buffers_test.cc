@@ -43,6 +43,11 @@ class GroupRing final : public SubmissionRing {
   unsigned most_ = 0;
 };
 
+// What the kernel does when more comes than it has memory for.
+void TakeAll(ProvidedBuffers& provided, size_t count) {
+  for (size_t id = 0; id < count; ++id) EXPECT_TRUE(provided.Take(static_cast<uint16_t>(id)));
+}
+
 TEST(ProvidedBuffers, AreMadeWhenFirstAskedFor) {
   GroupRing ring(true);
   ResultBuffers buffers(ring);
@@ -87,14 +92,29 @@ TEST(ProvidedBuffers, AreTwiceAsManyAfterEachExhaustionUpToABound) {
   ResultBuffers buffers(ring);
   ProvidedBuffers provided(ring, buffers);
   ASSERT_TRUE(provided.Ready());
+  size_t given = ring.given.size();
   for (size_t count = ProvidedBuffers::kFirstBuffers; count < ProvidedBuffers::kMostBuffers; count *= 2) {
-    EXPECT_EQ(ring.given.size(), count);
+    TakeAll(provided, count);
     EXPECT_TRUE(provided.Grow());
+    // One for each that was taken, and as many more.
+    given += 2 * count;
+    EXPECT_EQ(ring.given.size(), given);
   }
-  EXPECT_EQ(ring.given.size(), ProvidedBuffers::kMostBuffers);
+  TakeAll(provided, ProvidedBuffers::kMostBuffers);
   EXPECT_TRUE(provided.Grow());
-  EXPECT_EQ(ring.given.size(), ProvidedBuffers::kMostBuffers);
+  EXPECT_EQ(ring.given.size(), given + ProvidedBuffers::kMostBuffers);
   EXPECT_EQ(provided.exhaustions(), 7u);
+}
+
+TEST(ProvidedBuffers, ManyWhoSayThatTheyRanOutOnceMakeThemGrowOnce) {
+  GroupRing ring(true);
+  ResultBuffers buffers(ring);
+  ProvidedBuffers provided(ring, buffers);
+  ASSERT_TRUE(provided.Ready());
+  TakeAll(provided, ProvidedBuffers::kFirstBuffers);
+  for (int i = 0; i < 500; ++i) EXPECT_TRUE(provided.Grow());
+  EXPECT_EQ(ring.given.size(), 3 * ProvidedBuffers::kFirstBuffers);
+  EXPECT_EQ(provided.exhaustions(), 1u);
 }
 
 }  // namespace

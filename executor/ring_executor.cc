@@ -322,19 +322,13 @@ class RingExecutor::FileRegistry {
   // Closes what was given back on the wrong thread.
   void CloseForgotten() {
     const std::lock_guard<std::mutex> lock(mutex_);
-    for (const Forgotten& file : std::exchange(forgotten_, {})) {
-      {
-        const LaneLock held(*file.lane);
-        file.lane->UnregisterFile(*file.ring, file.fd);
-      }
-      close(file.fd);
-    }
+    CloseForgottenLocked();
   }
 
   // The lanes are about to go.
   void Close() {
-    CloseForgotten();
     const std::lock_guard<std::mutex> lock(mutex_);
+    CloseForgottenLocked();
     closed_ = true;
   }
 
@@ -344,6 +338,16 @@ class RingExecutor::FileRegistry {
     BoundRing* ring;
     int fd;
   };
+
+  void CloseForgottenLocked() {
+    for (const Forgotten& file : std::exchange(forgotten_, {})) {
+      {
+        const LaneLock held(*file.lane);
+        file.lane->UnregisterFile(*file.ring, file.fd);
+      }
+      close(file.fd);
+    }
+  }
 
   const pid_t process_ = getpid();
   const std::thread::id thread_ = std::this_thread::get_id();

@@ -67,12 +67,14 @@ StepResult EndAnySend(Slot& slot, int32_t result, size_t size, int flags) {
 // Only the internet's protocols have it, and only one try: what is left over or comes back is sent in the ordinary way.
 bool TriesZeroCopy(OperationContext& context, const Slot& slot, const operation::Send& op) {
   if (!context.kernel.Supports(IORING_OP_SEND_ZC) || slot.progress.phase != kPhaseCall || slot.progress.retries > 0 ||
-      slot.value > 0 || !context.zero_copy.ShouldTry(op.data.size())) {
+      slot.value > 0) {
     return false;
   }
   int domain = 0;
   socklen_t size = sizeof(domain);
-  return getsockopt(op.fd, SOL_SOCKET, SO_DOMAIN, &domain, &size) == 0 && (domain == AF_INET || domain == AF_INET6);
+  if (getsockopt(op.fd, SOL_SOCKET, SO_DOMAIN, &domain, &size) != 0 || (domain != AF_INET && domain != AF_INET6)) return false;
+  // Last: the policy waits for what becomes of the one that it lets try.
+  return context.zero_copy.ShouldTry(op.data.size());
 }
 
 StepResult FillSend(OperationContext& context, Slot& slot, io_uring_sqe& sqe) {

@@ -190,6 +190,25 @@ TEST_F(TraceFileTest, BeginsAnotherFileWhenOneIsFull) {
   EXPECT_EQ(OpenFds(), fds_before_);
 }
 
+TEST_F(TraceFileTest, AFileThatCannotBeSucceededStaysWithinItsLimitAndTheLossIsCounted) {
+  // In the way of the old file's new name.
+  ASSERT_TRUE(std::filesystem::create_directories(path() + ".1/full"));
+  auto writer = Make({.max_file_bytes = 2 * kTraceBlockSize, .keep = 1});
+  int number = 0;
+  size_t failures = 0;
+  for (; number < 3000; ++number) failures += Append(*writer, number).ok() ? 0 : 1;
+  EXPECT_GT(failures, 0u);
+  EXPECT_LE(std::filesystem::file_size(path()), 2 * kTraceBlockSize);
+  EXPECT_GT(writer->lost_records(), 0u);
+  std::filesystem::remove_all(path() + ".1");
+  while (!std::filesystem::exists(path() + ".1")) static_cast<void>(!Append(*writer, number++).ok());
+  for (const int last = number + 100; number < last; ++number) ASSERT_TRUE(Append(*writer, number).ok());
+  ASSERT_TRUE(writer->Flush().ok());
+  const uint64_t lost = writer->lost_records();
+  writer.reset();
+  EXPECT_EQ(Read(path() + ".1").numbers.size() + Read(path()).numbers.size() + lost, static_cast<size_t>(number));
+}
+
 TEST_F(TraceFileTest, WithoutOlderFilesTheSameOneBeginsAgain) {
   auto writer = Make({.max_file_bytes = 2 * kTraceBlockSize, .keep = 0});
   for (int i = 0; i < 5000; ++i) ASSERT_TRUE(Append(*writer, i).ok());

@@ -80,6 +80,10 @@ absl::Status TraceFileWriter::Flush() {
 
 absl::Status TraceFileWriter::WriteBlock() {
   const absl::string_view bytes = builder_.Finish();
+  if (options_.max_file_bytes != 0 && offset_ + bytes.size() > options_.max_file_bytes) {
+    return absl::ResourceExhaustedError(absl::StrCat("trace file ", options_.path, " is as large as max_file_bytes, ",
+                                                     options_.max_file_bytes, ", allows, and no other could be begun"));
+  }
   for (size_t done = 0; done < bytes.size();) {
     const ssize_t n = pwrite(fd_, bytes.data() + done, bytes.size() - done, static_cast<off_t>(offset_ + done));
     if (n < 0 && errno == EINTR) continue;

@@ -112,6 +112,9 @@ TEST_P(ZeroCopySendTest, SmallSendsAndOtherProtocolsAreOrdinary) {
   EXPECT_TRUE(Succeeded(Run(Entry::Send(kPid, tcp.first.get(), Bytes(std::string(19'999, 'x')), 0, 0)), 19'999));
   EXPECT_TRUE(Succeeded(Run(Entry::Send(kPid, local.first.get(), Bytes(std::string(50'000, 'x')), 0, 0)), 50'000));
   EXPECT_EQ(manager().Stats().zero_copy_sends, 0u);
+  // And they do not keep others from being tried.
+  EXPECT_TRUE(Succeeded(Run(Entry::Send(kPid, tcp.first.get(), Bytes(std::string(50'000, 'x')), 0, 0)), 50'000));
+  EXPECT_EQ(manager().Stats().zero_copy_sends, OnIoUring() ? 1u : 0u);
 }
 
 TEST_P(ZeroCopySendTest, P9CancelledHalfWayItEndsAtOnce) {

@@ -44,7 +44,8 @@ class RingObserver {
  public:
   virtual ~RingObserver() = default;
 
-  // From here on the process has a ring, whose first word this is; and from there on no more, whose last word that is.
+  // The process has a ring from now on, or none any more. Of the ring's entries nothing is heard before the one nor after the
+  // other.
   virtual void OnRingCreated(Pid /*pid*/, const RingOptions& /*options*/) {}
   virtual void OnRingDestroyed(Pid /*pid*/) {}
   // So many entries that were submitted together were not accepted. The process need not have a ring.
