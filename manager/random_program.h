@@ -13,6 +13,7 @@
 #include <poll.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
+#include <sys/uio.h>
 #include <unistd.h>
 
 #include <array>
@@ -317,7 +318,10 @@ class RandomProgram {
         fcntl(pipe.first.get(), F_SETFL, 0);
         break;
       case 1:
-        if (ready[1].revents == POLLOUT) static_cast<void>(!write(pipe.second.get(), memory, 1));
+        // A writer of the library's may have been quicker.
+        if (const iovec byte = {memory, 1}; ready[1].revents == POLLOUT) {
+          static_cast<void>(!pwritev2(pipe.second.get(), &byte, 1, -1, RWF_NOWAIT));
+        }
         break;
       case 2:
         send(sockets.first.get(), memory, 1 + Below(100), MSG_DONTWAIT | MSG_NOSIGNAL);
