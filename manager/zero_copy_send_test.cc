@@ -1,5 +1,6 @@
 // Sends that the kernel may do without a copy.
 
+#include <sched.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
@@ -26,9 +27,19 @@ class ZeroCopySendTest : public ManagerTest {
  protected:
   void SetUp() override {
     ManagerTest::SetUp();
+    // Whether the next send is tried is decided for each kernel ring, and a thread that moves to another processor uses that one's.
+    ASSERT_EQ(sched_getaffinity(0, sizeof(everywhere_), &everywhere_), 0);
+    cpu_set_t here;
+    CPU_ZERO(&here);
+    CPU_SET(static_cast<size_t>(sched_getcpu()), &here);
+    ASSERT_EQ(sched_setaffinity(0, sizeof(here), &here), 0);
     IoUringManagerOptions options = Options();
     options.zero_copy_send_from = 20'000;
     MakeManager(options);
+  }
+  void TearDown() override {
+    EXPECT_EQ(sched_setaffinity(0, sizeof(everywhere_), &everywhere_), 0);
+    ManagerTest::TearDown();
   }
 
   // Connected over TCP: the first sends.
@@ -46,6 +57,9 @@ class ZeroCopySendTest : public ManagerTest {
   }
 
   bool OnIoUring() { return manager().Executor().kind == ExecutorKind::kIoUring; }
+
+ private:
+  cpu_set_t everywhere_;
 };
 
 TEST_P(ZeroCopySendTest, P13LargeSendsArriveWhole) {
