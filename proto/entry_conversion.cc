@@ -4,15 +4,14 @@
 #include <cstdint>
 #include <optional>
 #include <string>
-#include <type_traits>
 #include <utility>
-#include <variant>
 
 #include "absl/status/status.h"
 #include "absl/strings/str_cat.h"
-#include "absl/strings/string_view.h"
 #include "absl/time/time.h"
+#include "agentos/proto/entry_encoding.h"
 #include "agentos/ring/bytes.h"
+#include "agentos/ring/check.h"
 #include "agentos/ring/operation.h"
 #include "agentos/ring/result_buffer_pool.h"
 #include "agentos/ring/types.h"
@@ -23,173 +22,7 @@ namespace {
 
 using proto::v1::Modifiers;
 
-// C++ to protocol buffers: one function per operation.
-
-void SetPayload(const Bytes& data, size_t most, proto::v1::Payload& payload) {
-  payload.set_size(data.size());
-  if (const size_t kept = std::min(most, data.size()); kept > 0) payload.set_data(data.data(), kept);
-}
-
-class Describer {
- public:
-  Describer(proto::v1::Entry& message, size_t payload_bytes) : message_(message), payload_bytes_(payload_bytes) {}
-
-  void operator()(const operation::None&) {}
-  void operator()(const operation::Nop&) { message_.mutable_nop(); }
-  void operator()(const operation::ReadFile& op) {
-    proto::v1::ReadFile& to = *message_.mutable_read_file();
-    to.set_path(op.path);
-    if (op.beneath_fd.has_value()) to.set_beneath_fd(*op.beneath_fd);
-  }
-  void operator()(const operation::WriteFile& op) {
-    proto::v1::WriteFile& to = *message_.mutable_write_file();
-    to.set_path(op.path);
-    SetPayload(op.data, payload_bytes_, *to.mutable_payload());
-    if (op.beneath_fd.has_value()) to.set_beneath_fd(*op.beneath_fd);
-    to.set_atomic(op.options.atomic);
-    to.set_durable(op.options.durable);
-  }
-  void operator()(const operation::Open& op) {
-    proto::v1::Open& to = *message_.mutable_open();
-    to.set_path(op.path);
-    to.set_flags(op.flags);
-    to.set_mode(op.mode);
-    if (op.beneath_fd.has_value()) to.set_beneath_fd(*op.beneath_fd);
-  }
-  void operator()(const operation::Close& op) { message_.mutable_close()->set_fd(op.fd); }
-  void operator()(const operation::Read& op) { SetTransfer(op, *message_.mutable_read()); }
-  void operator()(const operation::Write& op) {
-    proto::v1::Write& to = *message_.mutable_write();
-    to.set_fd(op.fd);
-    SetPayload(op.data, payload_bytes_, *to.mutable_payload());
-    to.set_offset(op.offset);
-  }
-  void operator()(const operation::Fsync& op) { message_.mutable_fsync()->set_fd(op.fd); }
-  void operator()(const operation::Lseek& op) {
-    proto::v1::Lseek& to = *message_.mutable_lseek();
-    to.set_fd(op.fd);
-    to.set_offset(op.offset);
-    to.set_whence(op.whence);
-  }
-  void operator()(const operation::Send& op) { SetSend(op, *message_.mutable_send()); }
-  void operator()(const operation::Recv& op) { SetReceive(op, *message_.mutable_recv()); }
-  void operator()(const operation::Accept& op) { message_.mutable_accept()->set_fd(op.fd); }
-  void operator()(const operation::Connect& op) {
-    message_.mutable_connect()->set_fd(op.fd);
-    message_.mutable_connect()->set_address(op.address);
-  }
-  void operator()(const operation::SendTo& op) {
-    SetSend(op, *message_.mutable_send_to());
-    message_.mutable_send_to()->set_address(op.address);
-  }
-  void operator()(const operation::RecvFrom& op) { SetReceive(op, *message_.mutable_recv_from()); }
-  void operator()(const operation::IpcSend& op) {
-    message_.mutable_ipc_send()->set_target_pid(op.target);
-    SetPayload(op.data, payload_bytes_, *message_.mutable_ipc_send()->mutable_payload());
-  }
-  void operator()(const operation::IpcRecv& op) { message_.mutable_ipc_recv()->set_size(op.size); }
-  void operator()(const operation::Statx& op) {
-    proto::v1::Statx& to = *message_.mutable_statx();
-    to.set_path(op.path);
-    to.set_flags(op.flags);
-    to.set_mask(op.mask);
-  }
-  void operator()(const operation::Rename& op) {
-    proto::v1::Rename& to = *message_.mutable_rename();
-    to.set_from(op.from);
-    to.set_to(op.to);
-    to.set_flags(op.flags);
-  }
-  void operator()(const operation::Unlink& op) {
-    message_.mutable_unlink()->set_path(op.path);
-    message_.mutable_unlink()->set_flags(op.flags);
-  }
-  void operator()(const operation::Mkdir& op) {
-    message_.mutable_mkdir()->set_path(op.path);
-    message_.mutable_mkdir()->set_mode(op.mode);
-  }
-  void operator()(const operation::Fallocate& op) {
-    proto::v1::Fallocate& to = *message_.mutable_fallocate();
-    to.set_fd(op.fd);
-    to.set_mode(op.mode);
-    to.set_offset(op.offset);
-    to.set_size(op.size);
-  }
-  void operator()(const operation::Ftruncate& op) {
-    message_.mutable_ftruncate()->set_fd(op.fd);
-    message_.mutable_ftruncate()->set_size(op.size);
-  }
-  void operator()(const operation::Splice& op) {
-    proto::v1::Splice& to = *message_.mutable_splice();
-    to.set_from_fd(op.from_fd);
-    to.set_from_offset(op.from_offset);
-    to.set_to_fd(op.to_fd);
-    to.set_to_offset(op.to_offset);
-    to.set_size(op.size);
-    to.set_flags(op.flags);
-  }
-  void operator()(const operation::Socket& op) {
-    proto::v1::Socket& to = *message_.mutable_socket();
-    to.set_domain(op.domain);
-    to.set_type(op.type);
-    to.set_protocol(op.protocol);
-  }
-  void operator()(const operation::Shutdown& op) {
-    message_.mutable_shutdown()->set_fd(op.fd);
-    message_.mutable_shutdown()->set_how(op.how);
-  }
-  void operator()(const operation::Poll& op) {
-    message_.mutable_poll()->set_fd(op.fd);
-    message_.mutable_poll()->set_events(op.events);
-  }
-  void operator()(const operation::Sleep& op) {
-    message_.mutable_sleep()->set_duration_ns(absl::ToInt64Nanoseconds(op.duration));
-  }
-  void operator()(const operation::ReadInto& op) { SetTransfer(op, *message_.mutable_read_into()); }
-  void operator()(const operation::RecvInto& op) { SetReceive(op, *message_.mutable_recv_into()); }
-  void operator()(const operation::AcceptMany& op) { message_.mutable_accept_many()->set_fd(op.fd); }
-  void operator()(const operation::RecvMany& op) {
-    message_.mutable_recv_many()->set_fd(op.fd);
-    message_.mutable_recv_many()->set_flags(op.flags);
-  }
-
- private:
-  template <typename Op, typename Message>
-  static void SetTransfer(const Op& op, Message& to) {
-    to.set_fd(op.fd);
-    to.set_size(op.size);
-    to.set_offset(op.offset);
-  }
-  template <typename Op, typename Message>
-  static void SetReceive(const Op& op, Message& to) {
-    to.set_fd(op.fd);
-    to.set_size(op.size);
-    to.set_flags(op.flags);
-  }
-  template <typename Op, typename Message>
-  void SetSend(const Op& op, Message& to) {
-    to.set_fd(op.fd);
-    SetPayload(op.data, payload_bytes_, *to.mutable_payload());
-    to.set_flags(op.flags);
-  }
-
-  proto::v1::Entry& message_;
-  const size_t payload_bytes_;
-};
-
-Modifiers::Priority ToProto(Priority priority) {
-  switch (priority) {
-    case Priority::kBackground:
-      return Modifiers::PRIORITY_BACKGROUND;
-    case Priority::kUrgent:
-      return Modifiers::PRIORITY_URGENT;
-    case Priority::kNormal:
-      break;
-  }
-  return Modifiers::PRIORITY_NORMAL;
-}
-
-// Back again. Each takes the message of its operation; what it cannot be made of is said in `problem_`.
+// Each takes the message of its operation; what it cannot be made of is said in `problem_`.
 
 class Maker {
  public:
@@ -364,17 +197,12 @@ absl::Status SetModifiers(const Modifiers& from, SyscallSubmissionEntry& entry) 
 }  // namespace
 
 proto::v1::Entry ToProto(const SyscallSubmissionEntry& entry, size_t payload_bytes) {
+  // A message ends at 2 GiB.
+  payload_bytes = std::min(payload_bytes, size_t{1} << 30);
+  std::string bytes(MostEncodedBytes(entry, payload_bytes), '\0');
+  bytes.resize(static_cast<size_t>(EncodeEntry(entry, payload_bytes, bytes.data()) - bytes.data()));
   proto::v1::Entry message;
-  message.set_pid(entry.pid());
-  message.set_user_data(entry.user_data());
-  if (entry.has_modifiers()) {
-    Modifiers& modifiers = *message.mutable_modifiers();
-    modifiers.set_timeout_ns(entry.timeout_ns());
-    modifiers.set_priority(ToProto(entry.priority()));
-    modifiers.set_link(static_cast<Modifiers::Link>(entry.link()));
-    modifiers.set_drain(entry.drain());
-  }
-  std::visit(Describer(message, payload_bytes), entry.operation());
+  AGENTOS_CHECK(message.ParseFromString(bytes));
   return message;
 }
 

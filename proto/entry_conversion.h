@@ -22,7 +22,7 @@ namespace agentos {
 
 inline constexpr size_t kAllPayloadBytes = std::numeric_limits<size_t>::max();
 
-// The description of an entry, with at most the first `payload_bytes` of what it writes or sends.
+// The description of an entry, with at most the first `payload_bytes` of what it writes or sends, and never more than 1 GiB.
 proto::v1::Entry ToProto(const SyscallSubmissionEntry& entry, size_t payload_bytes = kAllPayloadBytes);
 
 absl::StatusOr<SyscallSubmissionEntry> FromProto(const proto::v1::Entry& message);
