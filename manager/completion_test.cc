@@ -261,7 +261,7 @@ INSTANTIATE_TEST_SUITE_P(Threading, P3Completion, BothThreadings(), ThreadingNam
 // Follows every accepted entry by its user_data, which the stress test never uses twice, through all lives of all rings.
 class Ledger final : public RingObserver {
  public:
-  void OnQueued(const SyscallSubmissionEntry& entry, Seq seq) override {
+  void OnQueued(const SyscallSubmissionEntry& entry, Seq seq, int64_t /*now_ns*/) override {
     std::lock_guard<std::mutex> lock(mutex_);
     ++queued_;
     Account& account = accounts_[entry.user_data()];
@@ -271,7 +271,7 @@ class Ledger final : public RingObserver {
     if (former != current_.end()) Check(accounts_[former->second].ends == 1, "outlived its ring", former->second);
     current_[{entry.pid(), seq}] = entry.user_data();
   }
-  void OnDispatched(Pid pid, Seq seq, OperationKind) override {
+  void OnDispatched(Pid pid, Seq seq, OperationKind, int64_t /*queued_ns*/) override {
     std::lock_guard<std::mutex> lock(mutex_);
     Account& account = Find(pid, seq);
     Check(++account.starts == 1 && account.ends == 0, "started twice or too late", current_[{pid, seq}]);

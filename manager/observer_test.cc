@@ -10,6 +10,7 @@
 #include <utility>
 #include <vector>
 
+#include "absl/strings/str_cat.h"
 #include "absl/types/span.h"
 #include "agentos/manager/io_uring_manager.h"
 #include "agentos/manager/test_manager.h"
@@ -48,6 +49,22 @@ TEST_P(Observer, HearsASuccess) {
   EXPECT_EQ(end.result.error_number, 0);
   EXPECT_FALSE(end.result.cancelled);
   EXPECT_GT(end.result.latency_ns, 0);
+}
+
+TEST_P(Observer, HearsWhatWasReadAndFromWhom) {
+  const Pair pipe = MakePipe();
+  EXPECT_EQ(write(pipe.second.get(), "hello", 5), 5);
+  const Seq read = manager_.Submit(Entry::Read(kPid, pipe.first.get(), 100, 0, 0));
+  manager_.Wait(kPid, read);
+  EXPECT_EQ(EndOf(kPid, read).data, "hello");
+  EXPECT_EQ(EndOf(kPid, read).peer_address, "");
+  const Seq send = manager_.Submit(Entry::IpcSend(kPid, kPid, Bytes("letter"), 0));
+  manager_.Wait(kPid, send);
+  const Seq receive = manager_.Submit(Entry::IpcRecv(kPid, 100, 0));
+  manager_.Wait(kPid, receive);
+  EXPECT_EQ(EndOf(kPid, receive).data, "letter");
+  EXPECT_EQ(EndOf(kPid, receive).peer_address, absl::StrCat("pid:", kPid));
+  EXPECT_EQ(EndOf(kPid, send).data, "");
 }
 
 TEST_P(Observer, HearsAnError) {

@@ -89,7 +89,7 @@ class StartCounter : public RingObserver {
   // Called when the busy ring's so-manieth entry is dispatched, in the middle of its batch.
   std::function<void()> in_the_middle;
 
-  void OnDispatched(Pid pid, Seq seq, OperationKind) override {
+  void OnDispatched(Pid pid, Seq seq, OperationKind, int64_t /*queued_ns*/) override {
     if (pid == kUrgent) {
       started_before_urgent = since_middle_;
     } else if (seq == 100) {

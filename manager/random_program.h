@@ -47,7 +47,7 @@ inline uint64_t NumberFrom(const char* variable, uint64_t otherwise) {
 // Hears of every entry, from whichever thread drives it, and keeps the books of the present life of each process.
 class Books : public RingObserver {
  public:
-  void OnQueued(const SyscallSubmissionEntry& entry, Seq seq) override {
+  void OnQueued(const SyscallSubmissionEntry& entry, Seq seq, int64_t /*now_ns*/) override {
     const std::lock_guard<std::mutex> lock(mutex_);
     Life& life = lives_[entry.pid()];
     if (seq == 1) life = Life();
@@ -57,7 +57,7 @@ class Books : public RingObserver {
     life.linked = entry.link() == Link::kOnSuccess;
     ++queued_;
   }
-  void OnDispatched(Pid pid, Seq seq, OperationKind /*kind*/) override {
+  void OnDispatched(Pid pid, Seq seq, OperationKind /*kind*/, int64_t /*queued_ns*/) override {
     const std::lock_guard<std::mutex> lock(mutex_);
     const auto found = lives_[pid].under_way.find(seq);
     if (found == lives_[pid].under_way.end() || found->second) return Problem(absl::StrCat("dispatched: ", pid, " ", seq));

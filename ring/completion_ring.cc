@@ -225,11 +225,14 @@ Slot* SyscallCompletionRing::DropOldest() {
 }
 
 void SyscallCompletionRing::ObserveEnd(const Slot& slot, int64_t now_ns) {
-  const ObservedResult result = {.error_number = slot.progress.error,
-                                 .cancelled = slot.progress.cancelled,
-                                 .value = slot.value,
-                                 .more = slot.progress.more,
-                                 .latency_ns = now_ns - slot.accepted_ns};
+  ObservedResult result = {.error_number = slot.progress.error,
+                           .cancelled = slot.progress.cancelled,
+                           .value = slot.value,
+                           .more = slot.progress.more,
+                           .latency_ns = now_ns - slot.accepted_ns,
+                           .ended_ns = now_ns,
+                           .data = slot.data.view()};
+  if (slot.peer_address != nullptr) result.peer_address = *slot.peer_address;
   if (slot.progress.cancelled) {
     observer_->OnCancelled(pid_, slot.seq, slot.entry.kind(), result);
   } else {

@@ -69,15 +69,19 @@ class SyscallCompletionRing {
   bool Accept(Slot* slot, SyscallSubmissionEntry&& entry, int64_t now_ns) {
     Number(slot, std::move(entry), now_ns);
     if (queued_.empty() && !looks_closer_ && in_flight_.size() < max_in_flight_ && !slot->entry.drain()) [[likely]] {
-      Launch(slot);
+      slot->Become(SlotState::kInKernel);
+      in_flight_.PushBack(slot);
+      if (observer_ != nullptr) observer_->OnQueuedAndDispatched(slot->entry, slot->seq, now_ns);
       return true;
     }
+    ObserveQueued(*slot);
     return Enqueue(slot);
   }
 
   // Takes over an entry that shall wait for its turn even if there is room. Precondition: it is no drain.
   void AcceptWaiting(Slot* slot, SyscallSubmissionEntry&& entry, int64_t now_ns) {
     Number(slot, std::move(entry), now_ns);
+    ObserveQueued(*slot);
     if (held_back_) return WaitBehindDrain(slot);
     queued_.PushBack(slot);
   }
@@ -85,6 +89,7 @@ class SyscallCompletionRing {
   // Takes over an entry that waits for another one of its chain: nothing starts it before Unlink. Precondition: it is no drain.
   void AcceptLinked(Slot* slot, SyscallSubmissionEntry&& entry, int64_t now_ns) {
     Number(slot, std::move(entry), now_ns);
+    ObserveQueued(*slot);
     slot->progress.place = SlotPlace::kLinked;
     linked_.PushBack(slot);
   }
@@ -198,7 +203,9 @@ class SyscallCompletionRing {
     slot->seq = ++last_seq_;
     slot->accepted_ns = now_ns;
     slot->Become(SlotState::kQueued);
-    if (observer_ != nullptr) observer_->OnQueued(slot->entry, slot->seq);
+  }
+  void ObserveQueued(const Slot& slot) {
+    if (observer_ != nullptr) observer_->OnQueued(slot.entry, slot.seq, slot.accepted_ns);
   }
   // Of an entry that may not start at once, or not without a closer look. True: it was started, nothing holds it up.
   bool Enqueue(Slot* slot);
@@ -219,7 +226,7 @@ class SyscallCompletionRing {
   void Launch(Slot* slot) {
     slot->Become(SlotState::kInKernel);
     in_flight_.PushBack(slot);
-    if (observer_ != nullptr) observer_->OnDispatched(pid_, slot->seq, slot->entry.kind());
+    if (observer_ != nullptr) observer_->OnDispatched(pid_, slot->seq, slot->entry.kind(), slot->accepted_ns);
   }
   absl::Status NoRoom(size_t count) const;
   // Of an entry that did not succeed.

@@ -31,8 +31,12 @@ using Whereabouts = SyscallCompletionRing::Whereabouts;
 // What it heard, a line each.
 class Listener final : public RingObserver {
  public:
-  void OnQueued(const SyscallSubmissionEntry& entry, Seq seq) override { Say("queued", entry.pid(), seq, entry.kind(), ""); }
-  void OnDispatched(Pid pid, Seq seq, OperationKind kind) override { Say("dispatched", pid, seq, kind, ""); }
+  void OnQueued(const SyscallSubmissionEntry& entry, Seq seq, int64_t /*now_ns*/) override {
+    Say("queued", entry.pid(), seq, entry.kind(), "");
+  }
+  void OnDispatched(Pid pid, Seq seq, OperationKind kind, int64_t /*queued_ns*/) override {
+    Say("dispatched", pid, seq, kind, "");
+  }
   void OnCompleted(Pid pid, Seq seq, OperationKind kind, const ObservedResult& result) override {
     Say("completed", pid, seq, kind, Text(result));
   }

@@ -10,7 +10,7 @@
 // Lifetime: outlives the manager it is given to. References are valid during the call only.
 //
 //   class Counter final : public RingObserver {
-//     void OnQueued(const SyscallSubmissionEntry&, Seq) override { queued_.fetch_add(1); }
+//     void OnQueued(const SyscallSubmissionEntry&, Seq, int64_t) override { queued_.fetch_add(1); }
 //     ...
 //   };
 
@@ -21,6 +21,7 @@
 #include <cstdint>
 
 #include "absl/status/status.h"
+#include "absl/strings/string_view.h"
 #include "agentos/ring/operation.h"
 #include "agentos/ring/ring_options.h"
 #include "agentos/ring/submission_entry.h"
@@ -38,6 +39,12 @@ struct ObservedResult {
   bool more = false;
   // From acceptance to completion.
   int64_t latency_ns = 0;
+  // When it ended, CLOCK_MONOTONIC.
+  int64_t ended_ns = 0;
+  // What was read or received, wherever it lies. Valid during the call.
+  absl::string_view data = {};
+  // As a SyscallResult has it. Valid during the call.
+  absl::string_view peer_address = {};
 };
 
 class RingObserver {
@@ -51,10 +58,15 @@ class RingObserver {
   // So many entries that were submitted together were not accepted. The process need not have a ring.
   virtual void OnRefused(Pid /*pid*/, size_t /*entries*/, const absl::Status& /*why*/) {}
 
-  // Accepted by its ring.
-  virtual void OnQueued(const SyscallSubmissionEntry& /*entry*/, Seq /*seq*/) {}
-  // Handed to whoever executes it.
-  virtual void OnDispatched(Pid /*pid*/, Seq /*seq*/, OperationKind /*kind*/) {}
+  // Accepted by its ring, at `now_ns` of CLOCK_MONOTONIC.
+  virtual void OnQueued(const SyscallSubmissionEntry& /*entry*/, Seq /*seq*/, int64_t /*now_ns*/) {}
+  // Handed to whoever executes it, some time after `queued_ns`.
+  virtual void OnDispatched(Pid /*pid*/, Seq /*seq*/, OperationKind /*kind*/, int64_t /*queued_ns*/) {}
+  // The two above in one, as it is for most entries: for observers to whom a call less matters.
+  virtual void OnQueuedAndDispatched(const SyscallSubmissionEntry& entry, Seq seq, int64_t now_ns) {
+    OnQueued(entry, seq, now_ns);
+    OnDispatched(entry.pid(), seq, entry.kind(), now_ns);
+  }
   // Placed in its ring's completion queue, as success or error.
   virtual void OnCompleted(Pid /*pid*/, Seq /*seq*/, OperationKind /*kind*/, const ObservedResult& /*result*/) {}
   // Placed in its ring's completion queue, as cancelled.

@@ -11,18 +11,28 @@ void RecordingObserver::Add(ObservedEvent event) {
   events_.push_back(std::move(event));
 }
 
-void RecordingObserver::OnQueued(const SyscallSubmissionEntry& entry, Seq seq) {
+void RecordingObserver::OnQueued(const SyscallSubmissionEntry& entry, Seq seq, int64_t /*now_ns*/) {
   Add({"queued", entry.pid(), seq, entry.kind(), entry.user_data(), {}});
 }
 
-void RecordingObserver::OnDispatched(Pid pid, Seq seq, OperationKind kind) { Add({"dispatched", pid, seq, kind, 0, {}}); }
+void RecordingObserver::OnDispatched(Pid pid, Seq seq, OperationKind kind, int64_t /*queued_ns*/) {
+  Add({"dispatched", pid, seq, kind, 0, {}});
+}
+
+void RecordingObserver::AddEnd(const char* word, Pid pid, Seq seq, OperationKind kind, const ObservedResult& result) {
+  ObservedEvent event = {word, pid, seq, kind, 0, result};
+  event.data = std::string(result.data);
+  event.peer_address = std::string(result.peer_address);
+  event.result.data = event.result.peer_address = {};
+  Add(std::move(event));
+}
 
 void RecordingObserver::OnCompleted(Pid pid, Seq seq, OperationKind kind, const ObservedResult& result) {
-  Add({"completed", pid, seq, kind, 0, result});
+  AddEnd("completed", pid, seq, kind, result);
 }
 
 void RecordingObserver::OnCancelled(Pid pid, Seq seq, OperationKind kind, const ObservedResult& result) {
-  Add({"cancelled", pid, seq, kind, 0, result});
+  AddEnd("cancelled", pid, seq, kind, result);
 }
 
 void RecordingObserver::OnDropped(Pid pid, Seq seq, OperationKind kind) { Add({"dropped", pid, seq, kind, 0, {}}); }

@@ -32,14 +32,16 @@ struct ObservedEvent {
   OperationKind kind = OperationKind::kNone;
   // Of queued only.
   uint64_t user_data = 0;
-  // Of completed and cancelled only.
+  // Of completed and cancelled only; what it points to is in the two below.
   ObservedResult result;
+  std::string data = {};
+  std::string peer_address = {};
 };
 
 class RecordingObserver final : public RingObserver {
  public:
-  void OnQueued(const SyscallSubmissionEntry& entry, Seq seq) override;
-  void OnDispatched(Pid pid, Seq seq, OperationKind kind) override;
+  void OnQueued(const SyscallSubmissionEntry& entry, Seq seq, int64_t now_ns) override;
+  void OnDispatched(Pid pid, Seq seq, OperationKind kind, int64_t queued_ns) override;
   void OnCompleted(Pid pid, Seq seq, OperationKind kind, const ObservedResult& result) override;
   void OnCancelled(Pid pid, Seq seq, OperationKind kind, const ObservedResult& result) override;
   void OnDropped(Pid pid, Seq seq, OperationKind kind) override;
@@ -57,6 +59,7 @@ class RecordingObserver final : public RingObserver {
 
  private:
   void Add(ObservedEvent event);
+  void AddEnd(const char* word, Pid pid, Seq seq, OperationKind kind, const ObservedResult& result);
 
   mutable std::mutex mutex_;
   std::vector<ObservedEvent> events_;
