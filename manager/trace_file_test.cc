@@ -25,6 +25,7 @@
 #include "absl/strings/string_view.h"
 #include "agentos/manager/trace_file_reader.h"
 #include "agentos/manager/trace_file_writer.h"
+#include "agentos/proto/trace.pb.h"
 #include "agentos/testing/test_support.h"
 #include "gtest/gtest.h"
 
@@ -47,6 +48,8 @@ struct ReadBack {
   size_t good = 0;
   size_t bad = 0;
   uint64_t missing = 0;
+  // Of what the records say.
+  uint64_t lost = 0;
   std::vector<uint64_t> sequences;
 };
 
@@ -70,6 +73,9 @@ ReadBack Read(const std::string& path) {
       int number = -1;
       if (record == kHeader) {
         ++all.headers;
+      } else if (proto::v1::TraceRecord loss;
+                 loss.ParseFromArray(record.data(), static_cast<int>(record.size())) && loss.has_loss()) {
+        all.lost += loss.loss().submissions();
       } else {
         EXPECT_TRUE(absl::SimpleAtoi(record.substr(0, record.find(' ')), &number)) << record;
         all.numbers.push_back(number);
@@ -93,7 +99,8 @@ class TraceFileTest : public testing::Test {
     return writer.ok() ? *std::move(writer) : nullptr;
   }
   static absl::Status Append(TraceFileWriter& writer, int number, size_t size = 100) {
-    return writer.Append([&](uint64_t /*base_ns*/, std::string& record) { record = Record(number, size); }, 0);
+    return writer.Append([&](uint64_t /*base_ns*/, std::string& record) { record = Record(number, size); }, {.submissions = 1},
+                         0);
   }
   std::string path() const { return dir_.Path("trace"); }
 
@@ -146,7 +153,7 @@ TEST_F(TraceFileTest, RecordsAreEncodedForTheBlockThatTheyGoTo) {
                           last = base_ns;
                           record.assign(100, 'r');
                         },
-                        now)
+                        {}, now)
                     .ok());
     EXPECT_LE(last, now);
     bases.insert(last);
@@ -199,14 +206,17 @@ TEST_F(TraceFileTest, AFileThatCannotBeSucceededStaysWithinItsLimitAndTheLossIsC
   for (; number < 3000; ++number) failures += Append(*writer, number).ok() ? 0 : 1;
   EXPECT_GT(failures, 0u);
   EXPECT_LE(std::filesystem::file_size(path()), 2 * kTraceBlockSize);
-  EXPECT_GT(writer->lost_records(), 0u);
+  EXPECT_GT(writer->lost().submissions, 0u);
   std::filesystem::remove_all(path() + ".1");
   while (!std::filesystem::exists(path() + ".1")) static_cast<void>(!Append(*writer, number++).ok());
   for (const int last = number + 100; number < last; ++number) ASSERT_TRUE(Append(*writer, number).ok());
   ASSERT_TRUE(writer->Flush().ok());
-  const uint64_t lost = writer->lost_records();
+  const uint64_t lost = writer->lost().submissions;
   writer.reset();
-  EXPECT_EQ(Read(path() + ".1").numbers.size() + Read(path()).numbers.size() + lost, static_cast<size_t>(number));
+  const ReadBack older = Read(path() + ".1");
+  const ReadBack newer = Read(path());
+  EXPECT_EQ(older.numbers.size() + newer.numbers.size() + lost, static_cast<size_t>(number));
+  EXPECT_EQ(older.lost + newer.lost, lost);
 }
 
 TEST_F(TraceFileTest, WithoutOlderFilesTheSameOneBeginsAgain) {
@@ -237,16 +247,39 @@ TEST_F(TraceFileTest, AFullDiskCostsBlocksThatAreCountedAndThenItGoesOn) {
   }
   ASSERT_EQ(setrlimit(RLIMIT_FSIZE, &before), 0);
   EXPECT_GE(failures, 2u);
-  const uint64_t lost = writer->lost_records();
+  const uint64_t lost = writer->lost().submissions;
   EXPECT_GT(lost, 0u);
   for (; number < 6000; ++number) ASSERT_TRUE(Append(*writer, number).ok());
   ASSERT_TRUE(writer->Flush().ok());
-  EXPECT_EQ(writer->lost_records(), lost);
+  EXPECT_EQ(writer->lost().submissions, lost);
   writer.reset();
   const ReadBack all = Read(path());
   EXPECT_EQ(all.numbers.size() + lost, 6000u) << "recorded and lost are all there were";
+  EXPECT_EQ(all.lost, lost) << "the file says so itself";
   EXPECT_EQ(all.bad, 0u);
   EXPECT_EQ(all.missing, failures);
+}
+
+TEST_F(TraceFileTest, WhatWasLostBeforeIsSaidWhereItIsMissing) {
+  auto writer = Make();
+  ASSERT_TRUE(Append(*writer, 0).ok());
+  ASSERT_TRUE(writer->AppendLoss({.submissions = 7}, 0).ok());
+  for (int i = 1; i < 2000; ++i) ASSERT_TRUE(Append(*writer, i).ok());
+  EXPECT_FALSE(writer->lost().any()) << "that was not the file's fault";
+  writer.reset();
+  EXPECT_EQ(Read(path()).lost, 7u);
+  EXPECT_EQ(Read(path()).numbers, Range(0, 2000));
+}
+
+TEST_F(TraceFileTest, TwoWritersOfOneFileAreOneTooMany) {
+  auto writer = Make();
+  ASSERT_TRUE(Append(*writer, 0).ok());
+  ASSERT_TRUE(writer->Flush().ok());
+  const auto second = TraceFileWriter::Create({.path = path()}, kHeader, 0);
+  EXPECT_TRUE(Refused(second.status(), absl::StatusCode::kFailedPrecondition, {path(), "another recording"}));
+  EXPECT_EQ(Read(path()).numbers, Range(0, 1)) << "nothing of it was touched";
+  writer.reset();
+  EXPECT_TRUE(TraceFileWriter::Create({.path = path()}, kHeader, 0).ok());
 }
 
 TEST_F(TraceFileTest, WhatCannotBeWrittenIsSaidAtOnce) {

@@ -3,14 +3,16 @@
 // Every file begins with the same record, its header, so each can be read by itself; the blocks are numbered through all of them.
 // What has not filled a block yet is on the disk after Flush: its block is written where it stands, and again later.
 //
-// A write that fails costs the block: its records are counted as lost and the next block takes its place, so a full disk ends
-// nothing. The numbers of the blocks show the gap.
+// A write that fails costs the block: what its records told of is counted as lost, the next block takes its place and says so, so a
+// full disk ends nothing. The numbers of the blocks show the gap.
+//
+// The file is locked (flock(2)) while it is written: a second writer of the same file is refused.
 //
 // Thread rule: one thread at a time.
 // Errors: a Status that names the path, the call and the errno. After any of them the next call works.
 //
 //   auto writer = TraceFileWriter::Create({.path = "/tmp/a.trace"}, header.SerializeAsString(), now_ns);
-//   (*writer)->Append([&](uint64_t base_ns, std::string& record) { ... }, now_ns);
+//   (*writer)->Append([&](uint64_t base_ns, std::string& record) { ... }, {.submissions = 1}, now_ns);
 //   (*writer)->Flush();
 
 #ifndef AGENTOS_MANAGER_TRACE_FILE_WRITER_H_
@@ -21,11 +23,12 @@
 #include <memory>
 #include <string>
 
-#include "absl/functional/function_ref.h"
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
 #include "absl/strings/string_view.h"
 #include "agentos/manager/trace_block.h"
+#include "agentos/manager/trace_counts.h"
+#include "agentos/manager/trace_sink.h"
 
 namespace agentos {
 
@@ -38,34 +41,47 @@ struct TraceFileOptions {
   size_t keep = 1;
 };
 
-class TraceFileWriter {
+class TraceFileWriter final : public TraceSink {
  public:
   // `header` fits a block together with any record that shall be written.
   static absl::StatusOr<std::unique_ptr<TraceFileWriter>> Create(TraceFileOptions options, std::string header, uint64_t now_ns);
-  // Writes what is left.
-  ~TraceFileWriter();
+  // The same after older files, which are kept as those of one recording are. Its first block has the number `sequence`.
+  static absl::StatusOr<std::unique_ptr<TraceFileWriter>> CreateNext(TraceFileOptions options, std::string header,
+                                                                     uint64_t now_ns, uint64_t sequence);
+  // Finishes.
+  ~TraceFileWriter() override;
   TraceFileWriter(const TraceFileWriter&) = delete;
   TraceFileWriter& operator=(const TraceFileWriter&) = delete;
 
-  // `encode` writes the record, with times that count from `base_ns`, into an empty string; it is called again when its block
-  // was full. InvalidArgument when no block could hold the record.
-  using Encode = absl::FunctionRef<void(uint64_t base_ns, std::string& record)>;
-  absl::Status Append(Encode encode, uint64_t now_ns);
+  // InvalidArgument when no block could hold the record.
+  absl::Status Append(Encode encode, const TraceCounts& counts, uint64_t now_ns) override;
+  absl::Status AppendLoss(const TraceCounts& lost, uint64_t now_ns) override;
+  // A whole block that was built elsewhere, as it is. Everything before it must be on the disk, and be a block's worth or nothing.
+  absl::Status AppendBlock(absl::string_view block);
 
   absl::Status Flush();
+  // The last Flush: what cannot be written now is lost. Nothing may be appended afterwards.
+  absl::Status Finish();
 
-  // Records that were appended and are in no block on the disk, because writing it failed.
-  uint64_t lost_records() const { return lost_records_; }
+  // What was appended and is not on the disk, because a block could not be written.
+  const TraceCounts& lost() const { return lost_; }
   // Bytes written, all files together.
   uint64_t bytes() const { return earlier_bytes_ + offset_ + block_bytes_; }
 
  private:
   TraceFileWriter(TraceFileOptions options, std::string header) : options_(std::move(options)), header_(std::move(header)) {}
 
+  static absl::StatusOr<std::unique_ptr<TraceFileWriter>> Make(TraceFileOptions options, std::string header);
+  absl::Status Begin(uint64_t now_ns, uint64_t sequence);
   absl::Status Open();
-  // The block is full, or ends for another reason.
+  absl::Status KeepOlder() const;
+  bool Add(Encode encode);
+  // The block is full.
   absl::Status FinishBlock(uint64_t now_ns);
+  // Says in the new block what the one before it took with it.
+  void AddLoss(uint64_t now_ns);
   absl::Status WriteBlock();
+  absl::Status Write(absl::string_view bytes);
   absl::Status Rotate();
   absl::Status Failed(absl::string_view call, const std::string& path) const;
 
@@ -77,7 +93,12 @@ class TraceFileWriter {
   uint64_t block_bytes_ = 0;
   size_t block_records_on_disk_ = 0;
   uint64_t earlier_bytes_ = 0;
-  uint64_t lost_records_ = 0;
+  // What the block tells of, and what it says was lost.
+  TraceCounts block_counts_;
+  TraceCounts block_losses_;
+  TraceCounts lost_;
+  // Lost, and no block on the disk says so yet.
+  TraceCounts unsaid_;
   TraceBlockBuilder builder_;
   std::string record_;
 };
