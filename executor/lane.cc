@@ -6,7 +6,6 @@
 
 #include <algorithm>
 #include <cerrno>
-#include <ctime>
 #include <iterator>
 #include <new>
 #include <utility>
@@ -55,12 +54,6 @@ void RunFileJob(FileWorkers::Job* base) {
 }
 
 }  // namespace
-
-int64_t MonotonicNanos() {
-  timespec now;
-  clock_gettime(CLOCK_MONOTONIC, &now);
-  return int64_t{now.tv_sec} * 1'000'000'000 + now.tv_nsec;
-}
 
 void Deadline::Start(int64_t now_ns) {
   const int64_t length = std::max<int64_t>(0, absl::ToInt64Nanoseconds(timeout_));  // saturates

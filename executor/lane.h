@@ -53,6 +53,7 @@
 #include "agentos/executor/zero_copy_policy.h"
 #include "agentos/ring/bytes.h"
 #include "agentos/ring/latency_histogram.h"
+#include "agentos/ring/monotonic_clock.h"
 #include "agentos/ring/registered_buffer_pool.h"
 #include "agentos/ring/slot_table.h"
 #include "agentos/ring/submission_entry.h"
@@ -78,9 +79,6 @@ struct LaneCounters {
 
   void Add(const LaneCounters& other);
 };
-
-// CLOCK_MONOTONIC in nanoseconds: the clock of every deadline and latency.
-int64_t MonotonicNanos();
 
 // The end of a wait. Its time begins when somebody first has to wait: most calls never do, and a look at the clock costs as much
 // as a lock.

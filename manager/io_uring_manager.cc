@@ -14,8 +14,10 @@
 #include "agentos/executor/io_uring_executor.h"
 #include "agentos/executor/thread_pool_executor.h"
 #include "agentos/manager/caller_guard.h"
+#include "agentos/manager/observer_pair.h"
 #include "agentos/manager/post_office.h"
 #include "agentos/manager/ring_directory.h"
+#include "agentos/manager/trace_recorder.h"
 #include "agentos/ring/entry_validation.h"
 
 namespace agentos {
@@ -23,6 +25,7 @@ namespace agentos {
 namespace {
 
 constexpr char kExecutorVariable[] = "AGENTOS_URING_EXECUTOR";
+constexpr char kTraceVariable[] = "AGENTOS_URING_TRACE";
 
 absl::Status NoRing(Pid pid) {
   return absl::NotFoundError(absl::StrCat("pid ", pid, " has no ring; make one with CreateRing or Submit"));
@@ -85,6 +88,46 @@ absl::StatusOr<std::unique_ptr<RingExecutor>> MakeExecutor(const Choice& choice,
   return executor;
 }
 
+// Who hears of entries: the program's observer, the trace's recorder, both or nobody.
+struct Observers {
+  std::unique_ptr<TraceRecorder> recorder;
+  std::unique_ptr<ObserverPair> pair;
+  RingObserver* all = nullptr;
+  bool by_environment = false;
+
+  // Says what was wrong with the trace by the name that it was asked for under.
+  absl::Status Explain(const absl::Status& status) const {
+    if (status.ok() || !by_environment) return status;
+    return absl::Status(status.code(), absl::StrCat("the environment variable ", kTraceVariable, ": ", status.message()));
+  }
+};
+
+absl::StatusOr<Observers> MakeObservers(RingObserver* program, TraceOptions trace) {
+  Observers observers;
+  if (const char* path = std::getenv(kTraceVariable); path != nullptr && *path != '\0') {
+    observers.by_environment = true;
+    trace.mode = TraceMode::kStream;
+    trace.path = path;
+    trace.dump_signal = 0;
+    trace.dump_when_slower = absl::InfiniteDuration();
+  }
+  if (absl::Status status = trace.Validate(); !status.ok()) return observers.Explain(status);
+  observers.all = program;
+  if (trace.mode == TraceMode::kOff) return observers;
+  observers.recorder = std::make_unique<TraceRecorder>(std::move(trace));
+  observers.all = observers.recorder.get();
+  if (program != nullptr) {
+    observers.pair = std::make_unique<ObserverPair>(*program, *observers.recorder);
+    observers.all = observers.pair.get();
+  }
+  return observers;
+}
+
+absl::Status NotRecording() {
+  return absl::FailedPreconditionError(
+      absl::StrCat("nothing is recorded; set IoUringManagerOptions.trace or the environment variable ", kTraceVariable));
+}
+
 absl::Status WrongSeqs(absl::Span<const Seq> seqs, absl::Span<const SyscallSubmissionEntry> entries) {
   return absl::InvalidArgumentError(absl::StrCat(
       "seqs has room for ", seqs.size(), " sequence numbers: it must be as long as the batch (", entries.size(), ") or empty"));
@@ -99,10 +142,11 @@ absl::Status AtIndex(const absl::Status& status, size_t index) {
 
 class IoUringManager::Impl {
  public:
-  Impl(const IoUringManagerOptions& options, std::unique_ptr<PostOffice> post_office, std::unique_ptr<RingExecutor> executor,
+  Impl(Threading threading, Observers observers, std::unique_ptr<PostOffice> post_office, std::unique_ptr<RingExecutor> executor,
        ExecutorInfo info)
-      : guard_(options.threading),
-        observer_(options.observer),
+      : guard_(threading),
+        observers_(std::move(observers)),
+        observer_(observers_.all),
         info_(std::move(info)),
         post_office_(std::move(post_office)),
         executor_(std::move(executor)) {}
@@ -113,6 +157,8 @@ class IoUringManager::Impl {
       if (!guard_.InForkedChild()) LOG(ERROR) << "the manager is leaked: " << status.message();
       static_cast<void>(executor_.release());
       static_cast<void>(post_office_.release());
+      static_cast<void>(observers_.recorder.release());
+      static_cast<void>(observers_.pair.release());
       return;
     }
     for (Pid pid : directory_.Pids()) {
@@ -233,6 +279,13 @@ class IoUringManager::Impl {
     return stats;
   }
 
+  // The recorder, which is there as long as this is.
+  absl::StatusOr<TraceRecorder*> Recorder() const {
+    if (absl::Status status = guard_.Check(); !status.ok()) return status;
+    if (observers_.recorder == nullptr) return NotRecording();
+    return observers_.recorder.get();
+  }
+
   const CallerGuard& guard() const { return guard_; }
   RingExecutor& executor() { return *executor_; }
   const RingDirectory& directory() const { return directory_; }
@@ -243,6 +296,7 @@ class IoUringManager::Impl {
   static const absl::Status& StatusOf(const absl::StatusOr<size_t>& result) { return result.status(); }
 
   const CallerGuard guard_;
+  Observers observers_;
   RingObserver* const observer_;
   const ExecutorInfo info_;
   std::unique_ptr<PostOffice> post_office_;
@@ -258,10 +312,12 @@ absl::StatusOr<std::unique_ptr<IoUringManager>> IoUringManager::Create(IoUringMa
   if (absl::Status status = CheckOptions(options); !status.ok()) return status;
   absl::StatusOr<Choice> choice = ChooseExecutor(options.executor);
   if (!choice.ok()) return choice.status();
+  absl::StatusOr<Observers> observers = MakeObservers(options.observer, std::move(options.trace));
+  if (!observers.ok()) return observers.status();
   auto post_office = std::make_unique<PostOffice>();
   RingExecutor::Options executor_options;
   executor_options.threading = options.threading;
-  executor_options.observer = options.observer;
+  executor_options.observer = observers->all;
   executor_options.rings = options.kernel_rings;
   executor_options.ring_entries = options.kernel_ring_entries;
   executor_options.file_workers = options.file_workers;
@@ -274,8 +330,13 @@ absl::StatusOr<std::unique_ptr<IoUringManager>> IoUringManager::Create(IoUringMa
     info = {ExecutorKind::kCustom, "custom", absl::StrCat("IoUringManagerOptions.submission_rings; ", (*executor)->Features())};
   }
   if (!executor.ok()) return executor.status();
-  return std::unique_ptr<IoUringManager>(
-      new IoUringManager(std::make_unique<Impl>(options, std::move(post_office), *std::move(executor), std::move(info))));
+  if (observers->recorder != nullptr) {
+    const absl::Status started = observers->recorder->Start(info, /*find_free_path=*/observers->by_environment);
+    if (!started.ok()) return observers->Explain(started);
+    LOG(INFO) << "operations are recorded to " << observers->recorder->Stats().path;
+  }
+  return std::unique_ptr<IoUringManager>(new IoUringManager(std::make_unique<Impl>(
+      options.threading, *std::move(observers), std::move(post_office), *std::move(executor), std::move(info))));
 }
 
 IoUringManager::IoUringManager(std::unique_ptr<Impl> impl) : impl_(std::move(impl)) {}
@@ -403,6 +464,21 @@ absl::Status IoUringManager::DestroyRing(Pid pid) { return impl_->DestroyRing(pi
 bool IoUringManager::HasRing(Pid pid) const { return impl_->directory().Find(pid) != nullptr; }
 
 IoUringStats IoUringManager::Stats() const { return impl_->Stats(); }
+
+TraceStats IoUringManager::Trace() const {
+  absl::StatusOr<TraceRecorder*> recorder = impl_->Recorder();
+  return recorder.ok() ? (*recorder)->Stats() : TraceStats();
+}
+
+absl::Status IoUringManager::FlushTrace() {
+  absl::StatusOr<TraceRecorder*> recorder = impl_->Recorder();
+  return recorder.ok() ? (*recorder)->Flush() : recorder.status();
+}
+
+absl::Status IoUringManager::DumpTrace() {
+  absl::StatusOr<TraceRecorder*> recorder = impl_->Recorder();
+  return recorder.ok() ? (*recorder)->Dump() : recorder.status();
+}
 
 ExecutorInfo IoUringManager::Executor() const { return impl_->info(); }
 

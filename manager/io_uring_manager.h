@@ -43,6 +43,8 @@
 #include "agentos/executor/executor_info.h"
 #include "agentos/executor/submission_ring.h"
 #include "agentos/manager/io_uring_stats.h"
+#include "agentos/manager/trace_options.h"
+#include "agentos/manager/trace_writer.h"
 #include "agentos/ring/completion_entry.h"
 #include "agentos/ring/observer.h"
 #include "agentos/ring/registered_buffer_pool.h"
@@ -61,6 +63,8 @@ struct IoUringManagerOptions {
   Threading threading = Threading::kAnyThread;
   // Hears of every entry; may be null. Not owned, outlives the manager.
   RingObserver* observer = nullptr;
+  // What is recorded of all operations, and where (trace_options.h). The environment variable AGENTOS_URING_TRACE wins over it.
+  TraceOptions trace;
   // Kernel rings that the processes share; 0 means one per processor (always one with Threading::kOneThread).
   size_t kernel_rings = 0;
   // Submission entries of each kernel ring; rounded up to a power of two by the kernel. Bounds one batch of kernel entries, not
@@ -149,6 +153,14 @@ class IoUringManager {
   bool HasRing(Pid pid) const;
 
   IoUringStats Stats() const;
+
+  // What has been recorded and what was lost. Its path is empty when nothing is recorded.
+  TraceStats Trace() const;
+  // Everything that happened until now is in the trace's file, or in a flight recorder's memory. FailedPrecondition when nothing is
+  // recorded; otherwise what the file system said.
+  absl::Status FlushTrace();
+  // Writes what a flight recorder has in memory to its file. FailedPrecondition without one.
+  absl::Status DumpTrace();
 
   // Which executor runs, and why.
   ExecutorInfo Executor() const;
