@@ -52,11 +52,12 @@ void FlightMemory::ForgetOldest() {
 absl::Status FlightMemory::WriteTo(const TraceFileOptions& options, const std::string& header, uint64_t now_ns) {
   if (current_.records() > 0) FinishBlock(now_ns);
   const uint64_t first = finished_.empty() ? current_.sequence() : current_.sequence() - finished_.size();
-  auto writer = TraceFileWriter::CreateNext(options, header, now_ns, first - 1);
+  auto writer = TraceFileWriter::CreateUnpublished(options, header, now_ns, first - 1);
   if (!writer.ok()) return writer.status();
   for (const Block& block : finished_) {
     if (absl::Status written = (*writer)->AppendBlock(block.bytes); !written.ok()) return written;
   }
+  if (absl::Status published = (*writer)->Publish(); !published.ok()) return published;
   finished_.clear();
   finished_records_ = 0;
   return absl::OkStatus();

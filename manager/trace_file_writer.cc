@@ -36,14 +36,23 @@ absl::StatusOr<std::unique_ptr<TraceFileWriter>> TraceFileWriter::Create(TraceFi
   return writer;
 }
 
-absl::StatusOr<std::unique_ptr<TraceFileWriter>> TraceFileWriter::CreateNext(TraceFileOptions options, std::string header,
-                                                                             uint64_t now_ns, uint64_t sequence) {
+absl::StatusOr<std::unique_ptr<TraceFileWriter>> TraceFileWriter::CreateUnpublished(TraceFileOptions options, std::string header,
+                                                                                    uint64_t now_ns, uint64_t sequence) {
   auto writer = Make(std::move(options), std::move(header));
   if (!writer.ok()) return writer;
-  if (absl::Status kept = (*writer)->KeepOlder(); !kept.ok()) return kept;
+  (*writer)->is_unpublished_ = true;
   if (absl::Status begun = (*writer)->Begin(now_ns, sequence); !begun.ok()) return begun;
   return writer;
 }
+
+absl::Status TraceFileWriter::Publish() {
+  if (absl::Status kept = KeepOlder(); !kept.ok()) return kept;
+  if (rename(CurrentPath().c_str(), options_.path.c_str()) != 0) return Failed("rename", CurrentPath());
+  is_unpublished_ = false;
+  return absl::OkStatus();
+}
+
+std::string TraceFileWriter::CurrentPath() const { return is_unpublished_ ? options_.path + ".part" : options_.path; }
 
 absl::Status TraceFileWriter::Begin(uint64_t now_ns, uint64_t sequence) {
   builder_.Start(sequence, now_ns);
@@ -56,6 +65,7 @@ absl::Status TraceFileWriter::Begin(uint64_t now_ns, uint64_t sequence) {
 TraceFileWriter::~TraceFileWriter() {
   if (fd_ < 0) return;
   static_cast<void>(Finish());
+  if (is_unpublished_) unlink(CurrentPath().c_str());
   close(fd_);
 }
 
@@ -74,7 +84,7 @@ absl::Status TraceFileWriter::Failed(absl::string_view call, const std::string& 
 
 absl::Status TraceFileWriter::Open() {
   // Not O_TRUNC: what is no regular file stays as it is.
-  const int fd = open(options_.path.c_str(), O_WRONLY | O_CREAT | O_CLOEXEC | O_NOCTTY | O_NONBLOCK, 0600);
+  const int fd = open(CurrentPath().c_str(), O_WRONLY | O_CREAT | O_CLOEXEC | O_NOCTTY | O_NONBLOCK, 0600);
   if (fd < 0) return Failed("open", options_.path);
   struct stat status;
   if (fstat(fd, &status) != 0 || !S_ISREG(status.st_mode)) {

@@ -45,9 +45,11 @@ class TraceFileWriter final : public TraceSink {
  public:
   // `header` fits a block together with any record that shall be written.
   static absl::StatusOr<std::unique_ptr<TraceFileWriter>> Create(TraceFileOptions options, std::string header, uint64_t now_ns);
-  // The same after older files, which are kept as those of one recording are. Its first block has the number `sequence`.
-  static absl::StatusOr<std::unique_ptr<TraceFileWriter>> CreateNext(TraceFileOptions options, std::string header,
-                                                                     uint64_t now_ns, uint64_t sequence);
+  // Writes to <path>.part until Publish; what is not published goes with it. Its first block has the number `sequence`.
+  static absl::StatusOr<std::unique_ptr<TraceFileWriter>> CreateUnpublished(TraceFileOptions options, std::string header,
+                                                                            uint64_t now_ns, uint64_t sequence);
+  // The file gets its name, and older ones of that name get theirs, as when a file is full: nobody sees half of it.
+  absl::Status Publish();
   // Finishes.
   ~TraceFileWriter() override;
   TraceFileWriter(const TraceFileWriter&) = delete;
@@ -75,6 +77,8 @@ class TraceFileWriter final : public TraceSink {
   absl::Status Begin(uint64_t now_ns, uint64_t sequence);
   absl::Status Open();
   absl::Status KeepOlder() const;
+  // What it writes to.
+  std::string CurrentPath() const;
   bool Add(Encode encode);
   // The block is full.
   absl::Status FinishBlock(uint64_t now_ns);
@@ -88,6 +92,7 @@ class TraceFileWriter final : public TraceSink {
   const TraceFileOptions options_;
   const std::string header_;
   int fd_ = -1;
+  bool is_unpublished_ = false;
   // Where the block that is being filled belongs, and how much of it is on the disk already.
   uint64_t offset_ = 0;
   uint64_t block_bytes_ = 0;
