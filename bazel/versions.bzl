@@ -26,6 +26,7 @@ BUILD_PACKAGES = {
     "bazel-rules-java": "/usr/share/bazel/rules/java/WORKSPACE",
     "bazel-rules-proto": "/usr/share/bazel/rules/proto/WORKSPACE",
     "bazel-skylib": "/usr/share/bazel/tools/skylib/WORKSPACE",
+    "chromium": "/usr/bin/chromium",
     "g++": "/usr/bin/g++",
     "git": "/usr/bin/git",
     "libabsl-dev": "/usr/include/absl/base/config.h",

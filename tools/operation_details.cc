@@ -120,6 +120,28 @@ std::vector<OperationDetail> OperandsOf(const proto::v1::Entry& entry) {
   return details;
 }
 
+bool MovesBytes(const proto::v1::Entry& entry) {
+  switch (entry.operation_case()) {
+    case proto::v1::Entry::kRead:
+    case proto::v1::Entry::kWrite:
+    case proto::v1::Entry::kReadFile:
+    case proto::v1::Entry::kWriteFile:
+    case proto::v1::Entry::kSend:
+    case proto::v1::Entry::kRecv:
+    case proto::v1::Entry::kRecvMany:
+    case proto::v1::Entry::kReadInto:
+    case proto::v1::Entry::kSendTo:
+    case proto::v1::Entry::kRecvFrom:
+    case proto::v1::Entry::kIpcSend:
+    case proto::v1::Entry::kIpcRecv:
+    case proto::v1::Entry::kSplice:
+    case proto::v1::Entry::kRecvInto:
+      return true;
+    default:
+      return false;
+  }
+}
+
 std::string ErrnoNameOf(int error_number) {
   const char* name = strerrorname_np(error_number);
   return name == nullptr ? absl::StrCat("errno ", error_number) : name;

@@ -35,6 +35,9 @@ std::string TargetOf(const proto::v1::Entry& entry);
 // The operands, then the modifiers that are set. Of a payload: its size, and as text what was kept of it, shortened.
 std::vector<OperationDetail> OperandsOf(const proto::v1::Entry& entry);
 
+// Whether the value of its success is a number of bytes that were read, written, sent or received.
+bool MovesBytes(const proto::v1::Entry& entry);
+
 // "ENOENT"; "errno 4711" when the system has no name for it.
 std::string ErrnoNameOf(int error_number);
 

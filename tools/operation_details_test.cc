@@ -94,6 +94,14 @@ TEST(OperationDetailsTest, TheTargetIsWhatAPersonWouldLookFor) {
   EXPECT_EQ(TargetOf({}), "");
 }
 
+TEST(OperationDetailsTest, TheValueOfAnOpenIsNoNumberOfBytes) {
+  EXPECT_TRUE(MovesBytes(EntryOf("read {}")));
+  EXPECT_TRUE(MovesBytes(EntryOf("recv_many {}")));
+  EXPECT_FALSE(MovesBytes(EntryOf("open {}")));
+  EXPECT_FALSE(MovesBytes(EntryOf("lseek {}")));
+  EXPECT_FALSE(MovesBytes({}));
+}
+
 TEST(OperationDetailsTest, AResultIsOneWord) {
   TracedOperation operation;
   EXPECT_EQ(ResultOf(operation), "never ended");

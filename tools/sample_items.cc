@@ -1,6 +1,8 @@
 #include "agentos/tools/sample_items.h"
 
+#include <algorithm>
 #include <cerrno>
+#include <cmath>
 #include <cstdlib>
 #include <fstream>
 #include <random>
@@ -97,6 +99,49 @@ std::vector<TraceItem> SampleItems() {
   in_flight.took_ns.reset();
   in_flight.ended = false;
   items.emplace_back(in_flight);
+  return items;
+}
+
+std::vector<TraceItem> BusyItems(size_t operations) {
+  std::mt19937_64 random(11);
+  // Lengths have long tails: most are short, a few very long.
+  const auto length = [&](double median_ns, double spread) {
+    return static_cast<int64_t>(std::lognormal_distribution<double>(std::log(median_ns), spread)(random));
+  };
+  const std::vector<std::string> entries = {
+      "pid: 1 read { fd: 7 size: 4096 offset: 8192 }",
+      "pid: 1 write { fd: 8 payload { size: 16384 } }",
+      "pid: 1 fsync { fd: 8 }",
+      "pid: 2 recv { fd: 12 size: 65536 }",
+      "pid: 2 send { fd: 12 payload { size: 1400 } }",
+      "pid: 2 accept { fd: 5 }",
+      "pid: 3 read_file { path: '/var/lib/agent/session-17/memory.json' }",
+      "pid: 3 open { path: '/var/lib/agent/session-17/notes.md' }",
+      "pid: 3 statx { path: '/var/lib/agent/tools' }",
+      "pid: 3 write_file { path: '/var/lib/agent/session-17/plan.md' payload { size: 3000 } }",
+  };
+  const double medians[] = {9e3, 22e3, 900e3, 160e3, 14e3, 420e3, 60e3, 12e3, 5e3, 110e3};
+  const double spreads[] = {0.7, 0.6, 0.5, 0.9, 0.4, 0.8, 0.6, 0.5, 0.4, 0.7};
+  const int64_t values[] = {4096, 16384, 0, 1200, 1400, 30, 48'211, 31, 0, 3000};
+  std::vector<TraceItem> items;
+  items.push_back(SampleItems()[0]);
+  std::vector<TracedOperation> all;
+  std::vector<int64_t> now(4, kBegin);
+  std::vector<uint64_t> seq(4, 0);
+  for (size_t i = 0; i < operations; ++i) {
+    const size_t kind = std::discrete_distribution<size_t>({30, 14, 1, 12, 12, 2, 8, 6, 8, 4})(random);
+    const size_t pid = kind < 3 ? 1 : kind < 6 ? 2 : 3;
+    // In bursts, as agents think between what they do.
+    now[pid] += random() % 97 == 0 ? length(3e6, 0.5) : length(pid == 1 ? 9e3 : 26e3, 1.0);
+    const bool is_slow_disk = pid == 1 && (now[pid] - kBegin) % 40'000'000 > 36'000'000;
+    TracedOperation operation = SampleOperation(entries[kind], ++seq[pid], now[pid], length(is_slow_disk ? 60e3 : 700, 0.9),
+                                                length(medians[kind] * (is_slow_disk ? 25 : 1), spreads[kind]), values[kind]);
+    if (kind == 7 && random() % 9 == 0) operation.error_number = ENOENT;
+    if (kind == 3 && random() % 60 == 0) operation.error_number = ECONNRESET;
+    all.push_back(operation);
+  }
+  std::sort(all.begin(), all.end(), [](const auto& a, const auto& b) { return EndOf(a) < EndOf(b); });
+  items.insert(items.end(), all.begin(), all.end());
   return items;
 }
 

@@ -29,6 +29,9 @@ TracedOperation SampleOperation(absl::string_view entry, uint64_t seq, int64_t q
 // Of every kind one: two processes, errors, a chain, a multishot operation, what never ended, losses and damage.
 std::vector<TraceItem> SampleItems();
 
+// A busy program of three processes: files that are read and written, a server, a slow disk once in a while, some errors.
+std::vector<TraceItem> BusyItems(size_t operations);
+
 // Many operations whose every number and text comes from a random generator.
 std::vector<TraceItem> WildItems(uint32_t seed, size_t count);
 
