@@ -67,8 +67,8 @@ std::vector<TraceItem> SampleItems() {
   // Three at the same time, of another process; a path that is no UTF-8 and one that would end a script.
   items.emplace_back(SampleOperation("pid: 9 user_data: 18446744073709551615 read_file { path: '/tmp/\\377' }", 1,
                                      kBegin + 30'000, 100, 900'000, 1'000'000));
-  items.emplace_back(
-      SampleOperation("pid: 9 read_file { path: '</script><img src=x onerror=alert(1)>' }", 2, kBegin + 30'010, 90, 800'000, 12));
+  items.emplace_back(SampleOperation("pid: 9 read_file { path: '</script ><img src=x onerror=alert(1)>' }", 2, kBegin + 30'010,
+                                     90, 800'000, 12));
   TracedOperation refused = SampleOperation("pid: 9 connect { fd: 4 address: '[::1]:80' }", 3, kBegin + 30'020, 80, 700'000);
   refused.error_number = ECONNREFUSED;
   items.emplace_back(refused);
