@@ -220,7 +220,7 @@ void WriteOperations(const TraceDigest& digest, Json& json) {
   for (const std::string& text : texts.keys()) json.Text(text);
   json.Close(']').Key("processes_total").Value(digest.processes()).Key("processes").Open('[');
   for (const auto& [file, pid] : shown_processes.keys())
-    json.Text(file == 0 ? absl::StrCat(pid) : absl::StrCat(pid, ", file ", file + 1));
+    json.Text(file == 0 ? absl::StrCat(pid) : absl::StrCat(pid, ", recording ", file + 1));
   json.Close(']');
 }
 

@@ -148,7 +148,7 @@ TimelineExporter::Process& TimelineExporter::ProcessOf(size_t file, uint32_t pid
     process.id = next_id_;
   }
   if (processes_.size() <= kMaxProcessesWithDepth) process.depth.emplace();
-  WriteProcess(process.id, file == 0 ? absl::StrCat("pid ", pid) : absl::StrCat("pid ", pid, ", file ", file + 1));
+  WriteProcess(process.id, file == 0 ? absl::StrCat("pid ", pid) : absl::StrCat("pid ", pid, ", recording ", file + 1));
   return process;
 }
 

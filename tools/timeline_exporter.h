@@ -45,7 +45,7 @@ class TimelineExporter : public TraceExporter {
  protected:
   // A place in the picture. Lane 0 is for marks, the others are for slices.
   struct Place {
-    // The AgentOS pid, or where two of the trace's files have the same one, another number from 1 to 2^31 - 1.
+    // The AgentOS pid, or where two recordings have the same one, another number from 1 to 2^31 - 1.
     int32_t process = 0;
     size_t lane = 0;
   };

@@ -30,7 +30,7 @@ struct TracedOperation {
   // lies before the first file); pid is always set.
   proto::v1::Entry entry;
   uint64_t seq = 0;
-  // Which of the stream's files it is from, from 0.
+  // Which recording it is from: the place of its first file among the stream's paths, from 0. Files of one recording have one number.
   size_t file = 0;
 
   // Of an operation whose submission is unknown, the time of its end.

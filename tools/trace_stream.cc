@@ -87,8 +87,12 @@ absl::StatusOr<std::unique_ptr<TraceStream>> TraceStream::Open(const std::vector
   auto stream = std::unique_ptr<TraceStream>(new TraceStream(std::move(options)));
   for (auto& [name, files] : recordings) {
     std::stable_sort(files.begin(), files.end(), [](const Opened& a, const Opened& b) { return a.sequence < b.sequence; });
+    // One number for all of them, so that a process which goes on in the next file stays one process.
+    const size_t number = std::min_element(files.begin(), files.end(), [](const Opened& a, const Opened& b) {
+                            return a.number < b.number;
+                          })->number;
     std::vector<TraceRecording::File> in_order;
-    for (Opened& file : files) in_order.push_back({std::move(file.blocks), file.number});
+    for (Opened& file : files) in_order.push_back({std::move(file.blocks), number});
     Source source;
     source.recording = std::make_unique<TraceRecording>(std::move(in_order));
     if (!follows) source.recording->Finish();

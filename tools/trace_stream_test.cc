@@ -364,5 +364,20 @@ TEST_F(TraceStreamTest, FollowsAFileThatGrowsAndIsSucceeded) {
   EXPECT_TRUE(std::filesystem::exists(Path() + ".1")) << "it was never succeeded";
 }
 
+TEST_F(TraceStreamTest, FilesOfOneRecordingHaveOneNumber) {
+  Write({Operation(9, 1, 1, 0, 1, 0)}, "other", Header(200));
+  auto writer = TraceFileWriter::Create({.path = Path(), .max_file_bytes = 2 * kTraceBlockSize, .keep = 3}, Header(), 0);
+  ASSERT_TRUE(writer.ok());
+  for (uint64_t i = 1; i <= 20'000; ++i) Append(**writer, Operation(7, i, static_cast<int64_t>(i), 0, 1, 0));
+  writer->reset();
+  auto stream = TraceStream::Open({Path("other"), Path(), Path() + ".1"});
+  ASSERT_TRUE(stream.ok()) << stream.status();
+  std::set<std::pair<uint32_t, size_t>> seen;
+  for (TraceItem item; (*stream)->Next(item).value_or(false);) {
+    if (const auto* operation = std::get_if<TracedOperation>(&item)) seen.emplace(operation->entry.pid(), operation->file);
+  }
+  EXPECT_EQ(seen, (std::set<std::pair<uint32_t, size_t>>{{7, 1}, {9, 0}}));
+}
+
 }  // namespace
 }  // namespace agentos
