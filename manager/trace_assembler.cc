@@ -35,8 +35,13 @@ void TraceAssembler::Add(const char* event, size_t size, uint64_t now_ns) {
     case TraceEvent::Type::kStarted:
       return AddBegin(head, absl::string_view(rest, size - kRest), now_ns);
     case TraceEvent::Type::kEnded:
-      return AddEnd(head, Load<EndEvent>(rest), absl::string_view(rest + sizeof(EndEvent), size - kRest - sizeof(EndEvent)),
-                    now_ns);
+      return AddEnd(head, Load<EndEvent>(rest), {}, {}, now_ns);
+    case TraceEvent::Type::kEndedWithData: {
+      const char* data = rest + sizeof(EndEvent) + sizeof(EndData);
+      const auto sizes = Load<EndData>(rest + sizeof(EndEvent));
+      return AddEnd(head, Load<EndEvent>(rest), absl::string_view(data, sizes.data_size),
+                    absl::string_view(data + sizes.data_size, sizes.peer_size), now_ns);
+    }
     case TraceEvent::Type::kDispatched: {
       const auto waited_ns = Load<EndEvent>(rest).latency_ns;
       if (const auto found = begun_.find(Key{head.pid, head.seq, head.time_ns}); found != begun_.end()) {
@@ -88,7 +93,8 @@ void TraceAssembler::AddBegin(const TraceEvent& event, absl::string_view entry, 
   ended_.erase(ended);
 }
 
-void TraceAssembler::AddEnd(const TraceEvent& event, const EndEvent& tail, absl::string_view rest, uint64_t now_ns) {
+void TraceAssembler::AddEnd(const TraceEvent& event, const EndEvent& tail, absl::string_view data, absl::string_view peer_address,
+                            uint64_t now_ns) {
   const RecordedEnd end = {.pid = event.pid,
                            .seq = event.seq,
                            .queued_ns = event.time_ns,
@@ -98,8 +104,8 @@ void TraceAssembler::AddEnd(const TraceEvent& event, const EndEvent& tail, absl:
                            .error_number = event.error,
                            .cancelled = event.cancelled,
                            .more = event.more,
-                           .data = rest.substr(0, tail.data_size),
-                           .peer_address = rest.substr(tail.data_size, tail.peer_size)};
+                           .data = data,
+                           .peer_address = peer_address};
   slowest_ns_ = std::max(slowest_ns_, tail.latency_ns);
   const Key key = {event.pid, event.seq, event.time_ns};
   const auto found = begun_.find(key);

@@ -93,7 +93,8 @@ class TraceAssembler {
   };
 
   void AddBegin(const TraceEvent& event, absl::string_view entry, uint64_t now_ns);
-  void AddEnd(const TraceEvent& event, const EndEvent& tail, absl::string_view rest, uint64_t now_ns);
+  void AddEnd(const TraceEvent& event, const EndEvent& tail, absl::string_view data, absl::string_view peer_address,
+              uint64_t now_ns);
   void RecordBegun(const Key& key, const Begun& begun, uint64_t now_ns);
   void RecordEnded(RecordedEnd end, uint64_t now_ns);
   void RecordOperation(const Key& key, const Begun& begun, RecordedEnd end, uint64_t now_ns);

@@ -97,14 +97,20 @@ class TraceAssemblerTest : public testing::Test {
   }
   void End(Pid pid, Seq seq, int64_t queued, int64_t latency, int64_t value, bool more = false, const std::string& data = "",
            const std::string& peer = "") {
-    const EndEvent tail = {.value = value,
-                           .latency_ns = latency,
-                           .data_size = static_cast<uint32_t>(data.size()),
-                           .peer_size = static_cast<uint32_t>(peer.size())};
-    Add({.pid = pid, .seq = seq, .time_ns = queued, .type = Type::kEnded, .kind = OperationKind::kOpen, .more = more},
-        Tail(tail) + data + peer);
+    const std::string rest = data + peer;
+    Add({.pid = pid,
+         .seq = seq,
+         .time_ns = queued,
+         .type = rest.empty() ? Type::kEnded : Type::kEndedWithData,
+         .kind = OperationKind::kOpen,
+         .more = more},
+        Tail({.value = value, .latency_ns = latency}) + (rest.empty() ? "" : Sizes(data, peer)) + rest);
   }
   static std::string Tail(const EndEvent& tail) { return {reinterpret_cast<const char*>(&tail), sizeof(tail)}; }
+  static std::string Sizes(const std::string& data, const std::string& peer) {
+    const EndData sizes = {static_cast<uint32_t>(data.size()), static_cast<uint32_t>(peer.size())};
+    return {reinterpret_cast<const char*>(&sizes), sizeof(sizes)};
+  }
 
   Lines sink_;
   TraceAssembler assembler_{sink_, nullptr};
@@ -250,11 +256,11 @@ TEST_F(TraceAssemblerTest, RedactsPathsAndAddresses) {
     assembler.Add(event.data(), event.size(), 0);
   };
   const std::string peer = "unix:/secret/socket";
-  const std::string tail = Tail({.peer_size = static_cast<uint32_t>(peer.size())}) + peer;
+  const std::string tail = Tail({}) + Sizes("", peer) + peer;
   add({.pid = 7, .seq = 1, .time_ns = 1, .type = Type::kStarted}, EntryOf(7));
-  add({.pid = 7, .seq = 1, .time_ns = 1, .type = Type::kEnded}, tail);
+  add({.pid = 7, .seq = 1, .time_ns = 1, .type = Type::kEndedWithData}, tail);
   add({.pid = 7, .seq = 2, .time_ns = 1, .type = Type::kStarted}, EntryOf(7));
-  add({.pid = 7, .seq = 3, .time_ns = 1, .type = Type::kEnded}, tail);
+  add({.pid = 7, .seq = 3, .time_ns = 1, .type = Type::kEndedWithData}, tail);
   add({.pid = 7, .seq = 4, .time_ns = 1, .type = Type::kStarted}, "no entry: /secret");
   assembler.Finish(0);
   EXPECT_EQ(bytes.find("secret"), std::string::npos);

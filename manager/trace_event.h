@@ -23,6 +23,8 @@ struct TraceEvent {
     kDispatched,
     // Followed by an EndEvent.
     kEnded,
+    // The same, followed by an EndData and what that counts.
+    kEndedWithData,
     kDropped,
     // Followed by a uint64_t: how many entries.
     kRefused,
@@ -48,9 +50,12 @@ static_assert(sizeof(TraceEvent) == 32);
 
 struct EndEvent {
   int64_t value = 0;
-  // Since it was accepted; of kDispatched as well, without the rest.
+  // Since it was accepted; of kDispatched as well, without the value.
   int64_t latency_ns = 0;
-  // What follows: so much of what was read or received, then the peer's address.
+};
+
+struct EndData {
+  // So much of what was read or received, then the peer's address.
   uint32_t data_size = 0;
   uint32_t peer_size = 0;
 };

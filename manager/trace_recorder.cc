@@ -33,25 +33,26 @@ void TraceRecorder::NoteBegin(TraceEvent::Type type, const SyscallSubmissionEntr
 void TraceRecorder::NoteEnd(Pid pid, Seq seq, OperationKind kind, const ObservedResult& result) {
   EventBuffer* mine = buffers_.Mine();
   const absl::string_view data = result.data.substr(0, options_.payload_bytes);
-  const size_t size = sizeof(TraceEvent) + sizeof(EndEvent) + data.size() + result.peer_address.size();
+  const absl::string_view peer = result.peer_address;
+  const bool has_data = data.size() + peer.size() > 0;
+  const size_t size = sizeof(TraceEvent) + sizeof(EndEvent) + (has_data ? sizeof(EndData) + data.size() + peer.size() : 0);
   char* to = mine != nullptr ? mine->Reserve(size) : nullptr;
   if (to == nullptr) return buffers_.Lose(mine, CountOfEnd(result.more));
   new (to) TraceEvent{.pid = pid,
                       .seq = seq,
                       .time_ns = result.ended_ns - result.latency_ns,
-                      .type = TraceEvent::Type::kEnded,
+                      .type = has_data ? TraceEvent::Type::kEndedWithData : TraceEvent::Type::kEnded,
                       .kind = kind,
                       .cancelled = result.cancelled,
                       .more = result.more,
                       .error = result.error_number};
-  new (to + sizeof(TraceEvent)) EndEvent{.value = result.value,
-                                         .latency_ns = result.latency_ns,
-                                         .data_size = static_cast<uint32_t>(data.size()),
-                                         .peer_size = static_cast<uint32_t>(result.peer_address.size())};
-  char* rest = to + sizeof(TraceEvent) + sizeof(EndEvent);
-  if (!data.empty()) std::memcpy(rest, data.data(), data.size());
-  if (!result.peer_address.empty()) {
-    std::memcpy(rest + data.size(), result.peer_address.data(), result.peer_address.size());
+  new (to + sizeof(TraceEvent)) EndEvent{.value = result.value, .latency_ns = result.latency_ns};
+  if (has_data) [[unlikely]] {
+    char* rest = to + sizeof(TraceEvent) + sizeof(EndEvent);
+    new (rest) EndData{.data_size = static_cast<uint32_t>(data.size()), .peer_size = static_cast<uint32_t>(peer.size())};
+    rest += sizeof(EndData);
+    if (!data.empty()) std::memcpy(rest, data.data(), data.size());
+    if (!peer.empty()) std::memcpy(rest + data.size(), peer.data(), peer.size());
   }
   mine->Commit(size);
 }

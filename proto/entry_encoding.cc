@@ -289,7 +289,13 @@ char* EncodeEntry(const SyscallSubmissionEntry& entry, size_t payload_bytes, cha
   }
   if (!entry.has_operation()) return writer.end();
   uint8_t* operation = writer.Begin(FieldOf(entry.kind()));
-  std::visit([&](const auto& op) { Encoder(writer, payload_bytes).Encode(op); }, entry.operation());
+  Encoder encoder(writer, payload_bytes);
+  // The most frequent one, without the table.
+  if (const auto* read = std::get_if<operation::Read>(&entry.operation())) [[likely]] {
+    encoder.Encode(*read);
+  } else {
+    std::visit([&](const auto& op) { encoder.Encode(op); }, entry.operation());
+  }
   writer.End(operation);
   return writer.end();
 }
