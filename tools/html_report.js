@@ -37,6 +37,12 @@ function bytes(count) {
   return rounded(count) + ' ' + units[unit];
 }
 
+// For places where a long number has no room.
+function compact(value) {
+  if (value < 1e6) return rounded(value);
+  return value < 1e9 ? rounded(value / 1e6) + ' M' : rounded(value / 1e9) + ' G';
+}
+
 const number = (value) => value.toLocaleString('en');
 const plural = (count, one, many) => `${number(count)} ${count === 1 ? one : many}`;
 
@@ -105,15 +111,15 @@ function fillTiles() {
   const peak = trace.depth.waiting.reduce((most, waiting, i) => Math.max(most, waiting + trace.depth.under_way[i]), 0);
   const tile = (value, label, isBad = false) =>
     byId('tiles').append(element('li', isBad ? {class: 'bad'} : {}, element('b', {}, value), element('span', {}, label)));
-  tile(number(trace.sums.operations), 'operations');
+  tile(compact(trace.sums.operations), 'operations');
   if (trace.processes_total > 1) tile(number(trace.processes_total), 'processes');
-  tile(number(failed), 'failed', failed > 0);
-  if (cancelled > 0) tile(number(cancelled), 'cancelled');
+  tile(compact(failed), 'failed', failed > 0);
+  if (cancelled > 0) tile(compact(cancelled), 'cancelled');
   tile(time(trace.duration), 'long');
-  if (trace.duration > 0) tile(rounded(trace.sums.operations / (trace.duration / 1e9)), 'a second');
-  tile(time(trace.latency.p50), 'median latency');
+  if (trace.duration > 0) tile(compact(trace.sums.operations / (trace.duration / 1e9)), 'a second');
+  tile(time(trace.latency.p50), 'median');
   tile(time(trace.latency.p99), '99th percentile');
-  tile(rounded(peak), 'most in flight');
+  tile(compact(peak), 'most in flight');
   if (moved > 0) tile(bytes(moved), 'moved');
 }
 
@@ -229,7 +235,7 @@ function drawHistogram(length) {
   const svg = drawn('svg', {viewBox: `0 0 ${width} ${height}`, role: 'img', 'aria-label': 'How many operations had which latency'});
   for (const part of [0, 0.5, 1]) {
     svg.append(drawn('line', {class: 'axis', x1: left, x2: width - right, y1: y(most * part), y2: y(most * part)}),
-               drawn('text', {x: left - 6, y: y(most * part) + 4, 'text-anchor': 'end'}, rounded(Math.round(most * part))));
+               drawn('text', {x: left - 6, y: y(most * part) + 4, 'text-anchor': 'end'}, compact(Math.round(most * part))));
   }
   const under = new Array(totals.length).fill(0);
   for (const kind of [...kinds.keys()].sort((a, b) => kinds[b].total - kinds[a].total)) {
@@ -246,12 +252,13 @@ function drawHistogram(length) {
     return 4 * octave + 4 * (Math.max(1, ns) / 2 ** octave - 1);
   };
   let lastTick = -Infinity;
-  for (let decade = 0; decade <= 19; ++decade) {
-    const at = x(stepOf(10 ** decade));
-    if (at < left || at > width - right || at - lastTick < 44) continue;
+  const parts = last - first < 34 ? [1, 2, 5] : [1];
+  for (const tick of Array.from({length: 20}, (_, decade) => parts.map((part) => part * 10 ** decade)).flat()) {
+    const at = x(stepOf(tick));
+    if (at < left || at > width - right - 16 || at - lastTick < 50) continue;
     lastTick = at;
     svg.append(drawn('line', {class: 'axis', x1: at, x2: at, y1: height - bottom, y2: height - bottom + 4}),
-               drawn('text', {x: at, y: height - 8, 'text-anchor': 'middle'}, time(10 ** decade)));
+               drawn('text', {x: at, y: height - 8, 'text-anchor': 'middle'}, time(tick)));
   }
   const counts = Array.from({length: totals.length}, (_, step) => totals[step] || 0);
   [0.5, 0.9, 0.99].forEach((fraction, row) => {
