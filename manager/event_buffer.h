@@ -60,6 +60,8 @@ class EventBuffer {
     std::memcpy(memory_ + (written_ & mask_), &length, sizeof(length));
     written_ += RoundUp(size);
     published_.store(written_, std::memory_order_release);
+    // The reader has these lines in its cache; fetching them takes longer than what is written to one.
+    __builtin_prefetch(memory_ + ((written_ + kFetchAhead) & mask_), 1);
   }
 
   // What found no room.
@@ -97,6 +99,7 @@ class EventBuffer {
  private:
   static constexpr uint32_t kSkip = 0xffffffff;
   static constexpr uint64_t kGiveBackMask = 0x7fff;
+  static constexpr size_t kFetchAhead = 512;
 
   static constexpr size_t RoundUp(size_t size) { return (size + 7) & ~size_t{7}; }
   // Only the writer changes it.

@@ -83,6 +83,10 @@ class WireWriter {
   void Varint(uint64_t value) {
     if (value < 0x80) [[likely]] {
       *to_++ = static_cast<uint8_t>(value);
+    } else if (value < 0x4000) {
+      to_[0] = static_cast<uint8_t>(value | 0x80);
+      to_[1] = static_cast<uint8_t>(value >> 7);
+      to_ += 2;
     } else {
       to_ = google::protobuf::io::CodedOutputStream::WriteVarint64ToArray(value, to_);
     }
