@@ -45,7 +45,9 @@ class ChromeExporter : public TimelineExporter {
 
   void WriteHeader(const proto::v1::TraceHeader& header) override {
     // Kept for the end, where it does not stand between the events.
-    if (recordings_.size() < kMaxRecordings) recordings_.push_back(header);
+    if (recordings_.size() >= kMaxRecordings) return;
+    recordings_.push_back(header);
+    recordings_.back().clear_descriptor_set();
   }
 
   void WriteProcess(int32_t process, absl::string_view name) override {
