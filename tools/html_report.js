@@ -22,6 +22,7 @@ function rounded(value) {
 }
 
 function time(ns) {
+  if (ns === 0) return '0';
   if (ns < 0) return '-' + time(-ns);
   if (ns < 1e3) return rounded(ns) + ' ns';
   if (ns < 1e6) return rounded(ns / 1e3) + ' \u00b5s';

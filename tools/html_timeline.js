@@ -75,7 +75,7 @@ const timeline = (() => {
     const power = 10 ** Math.floor(Math.log10(wanted));
     const step = [1, 2, 5, 10].map((part) => part * power).find((one) => one >= wanted);
     const all = [];
-    for (let i = Math.ceil(view.from / step); i * step <= view.to && all.length < 100; ++i) all.push(i * step);
+    for (let i = Math.ceil(view.from / step); i * step <= view.to && all.length < 100; ++i) all.push(i * step || 0);
     return all;
   }
 
@@ -117,7 +117,9 @@ const timeline = (() => {
       context.beginPath();
       context.rect(x, top, right - x - 4, tall);
       context.clip();
-      context.fillStyle = colours.card;
+      // The part that waited is pale.
+      const isOnPale = ops.waited[op] > 0 && xOf(ops.queued[op] + ops.waited[op], width) - x > 40;
+      context.fillStyle = isOnPale ? colours.ink : colours.card;
       const target = textOf(ops.target[op]);
       context.fillText(kinds[ops.kind[op]].name + (target ? ' ' + target : ''), Math.max(2, x + 5), top + tall / 2 + 0.5);
       context.restore();
