@@ -13,6 +13,7 @@
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_format.h"
 #include "agentos/ring/latency_histogram.h"
+#include "agentos/tools/call_text.h"
 #include "agentos/tools/operation_details.h"
 #include "agentos/tools/text_encoding.h"
 #include "google/protobuf/descriptor.h"
@@ -24,14 +25,6 @@ namespace {
 
 constexpr size_t kMostGroups = 4'000;
 constexpr size_t kBarWidth = 50;
-
-// "812ns", "12.3us", "4.56ms", "1.20s"
-std::string Short(double ns) {
-  if (ns < 1e3) return absl::StrFormat("%.0fns", ns);
-  if (ns < 1e6) return absl::StrFormat("%.3gus", ns / 1e3);
-  if (ns < 1e9) return absl::StrFormat("%.3gms", ns / 1e6);
-  return absl::StrFormat("%.4gs", ns / 1e9);
-}
 
 struct Group {
   uint64_t calls = 0;
@@ -161,7 +154,7 @@ void TraceSummary::Count(const TracedOperation& operation) {
 
 void TraceSummary::PrintRow(const std::string& name, const Group& group, std::string& text) {
   const bool any = group.ended > 0;
-  const auto time = [any](double ns) { return any ? Short(ns) : "-"; };
+  const auto time = [any](double ns) { return any ? ShortTime(ns) : "-"; };
   const auto percentile = [&](double fraction) { return time(static_cast<double>(group.latency.Percentile(fraction))); };
   absl::StrAppendFormat(&text, "%10d %8d %9d %9d %14d %9s %7s %7s %7s %7s %7s %7s %7s  %s\n", group.calls, group.errors,
                         group.cancelled, group.calls - group.ended, group.bytes, time(group.total_ns),
@@ -193,7 +186,7 @@ void TraceSummary::PrintTable(const std::vector<std::pair<std::string, const Gro
   if (rows.size() != 1) PrintRow("all", sum, text);
   const double seconds = static_cast<double>(std::max<int64_t>(0, last_ns_ - first_ns_)) / 1e9;
   if (sum.calls > 0 && seconds > 0) {
-    absl::StrAppendFormat(&text, "\n%d operations in %s, %.0f a second\n", sum.calls, Short(seconds * 1e9),
+    absl::StrAppendFormat(&text, "\n%d operations in %s, %.0f a second\n", sum.calls, ShortTime(seconds * 1e9),
                           static_cast<double>(sum.calls) / seconds);
   }
   if (lost_submissions_ + lost_completions_ > 0) {
@@ -214,7 +207,7 @@ void TraceSummary::PrintHistogram(const std::string& name, const Group& group, s
     const uint64_t count = group.powers[power];
     size_t width = static_cast<size_t>(static_cast<double>(kBarWidth) * static_cast<double>(count) / static_cast<double>(most));
     if (count > 0) width = std::max<size_t>(width, 1);
-    absl::StrAppendFormat(&text, "%9s .. %-9s %10d |%s\n", Short(from), Short(power == 0 ? 1 : 2 * from), count,
+    absl::StrAppendFormat(&text, "%9s .. %-9s %10d |%s\n", ShortTime(from), ShortTime(power == 0 ? 1 : 2 * from), count,
                           std::string(width, '#'));
   }
 }
