@@ -151,7 +151,8 @@ class TraceText final : public TraceExporter {
                                       loss.others, " other events before here"));
   }
   void Print(const TraceDamage& damage) {
-    Note(absl::StrCat("# damaged: ", QuotedText(damage.path), " at ", damage.offset, ", ", damage.bytes, " bytes: ", absl::CHexEscape(damage.what)),
+    Note(absl::StrCat("# damaged: ", QuotedText(damage.path), " at ", damage.offset, ", ", damage.bytes,
+                      " bytes: ", absl::CHexEscape(damage.what)),
          Style::kBad);
   }
   void Print(const TraceUnknown& unknown) {
