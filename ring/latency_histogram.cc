@@ -1,5 +1,6 @@
 #include "agentos/ring/latency_histogram.h"
 
+#include <cmath>
 #include <numeric>
 
 namespace agentos {
@@ -17,7 +18,8 @@ uint64_t LatencyHistogram::count() const { return std::accumulate(counts_.begin(
 uint64_t LatencyHistogram::Percentile(double fraction) const {
   const uint64_t total = count();
   if (total == 0) return 0;
-  const auto rank = static_cast<uint64_t>(fraction * static_cast<double>(total - 1));
+  // The nearest rank: of two values the 99th percentile is the larger one.
+  const auto rank = static_cast<uint64_t>(std::max(1.0, std::ceil(fraction * static_cast<double>(total)))) - 1;
   uint64_t seen = 0;
   for (size_t i = 0; i < kBuckets; ++i) {
     seen += counts_[i];

@@ -292,7 +292,10 @@ class Dump {
       if (!*next) break;
       Notice(item);
       if (flags_.filter.Passes(item)) status = exporter.Add(item);
-      if (flags_.follow && status.ok()) out.Flush();
+      if (flags_.follow && status.ok()) {
+        exporter.Flush();
+        out.Flush();
+      }
       if (progress.IsDue()) progress.At(stream.bytes_read(), stream.bytes());
     }
     return status.ok() ? exporter.End() : status;

@@ -32,6 +32,9 @@ class TraceExporter {
   virtual absl::Status Add(const TraceItem& item) = 0;
   // Once, after everything else.
   virtual absl::Status End() = 0;
+  // What has been written so far lies complete in the output's buffers, for outputs that are read while they grow. Those that are
+  // written by End have nothing to do.
+  virtual void Flush() {}
 };
 
 }  // namespace agentos

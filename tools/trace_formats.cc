@@ -70,6 +70,7 @@ class JsonLines final : public TraceExporter {
     coded_.WriteString(std::visit([](const auto& one) { return Json(one).Finish(); }, item) + "\n");
     return coded_.HadError() ? absl::UnavailableError("the output takes no more") : absl::OkStatus();
   }
+  void Flush() override { coded_.Trim(); }
   absl::Status End() override {
     coded_.Trim();
     return coded_.HadError() ? absl::UnavailableError("the output takes no more") : absl::OkStatus();
@@ -183,6 +184,7 @@ class Csv final : public TraceExporter {
     coded_.WriteString(line + "\r\n");
     return Status();
   }
+  void Flush() override { coded_.Trim(); }
   absl::Status End() override {
     coded_.Trim();
     return Status();
@@ -216,6 +218,7 @@ class ProtoRecords final : public TraceExporter {
     record.SerializeToCodedStream(&coded_);
     return Status();
   }
+  void Flush() override { coded_.Trim(); }
   absl::Status End() override {
     coded_.Trim();
     return Status();

@@ -88,6 +88,7 @@ class TraceText final : public TraceExporter {
     std::visit([this](const auto& one) { Take(one); }, item);
     return Status();
   }
+  void Flush() override { coded_.Trim(); }
   absl::Status End() override {
     while (!held_.empty()) WriteFirst();
     coded_.Trim();
