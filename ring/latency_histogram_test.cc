@@ -33,7 +33,7 @@ TEST(LatencyHistogramTest, CountsARankFromTheSmallestValue) {
     double fraction;
     uint64_t expected;
   };
-  for (const Case& c : {Case{0, 1}, Case{0.3, 3}, Case{0.5, 5}, Case{0.9, 9}, Case{0.99, 9}, Case{1, 10}}) {
+  for (const Case& c : {Case{0, 1}, Case{0.3, 3}, Case{0.5, 5}, Case{0.9, 9}, Case{0.99, 10}, Case{1, 10}}) {
     EXPECT_EQ(histogram.Percentile(c.fraction), c.expected) << c.fraction;
   }
   EXPECT_EQ(histogram.count(), 10u);
