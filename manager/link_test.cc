@@ -76,16 +76,17 @@ TEST_P(LinkTest, P7AfterAFailureTheRestIsCancelledAndNeverStarts) {
 TEST_P(LinkTest, P7AHardLinkGoesOnHoweverTheEntryEnded) {
   const Pair pipe = MakePipe();
   std::vector<Entry> entries;
-  entries.push_back(Entry::ReadFile(kPid, Path("absent"), 0).WithHardLink());
+  // First, so that it has started by the time that its timeout is over.
   entries.push_back(
-      Entry::Read(kPid, pipe.first.get(), 10, kCurrentPosition, 1).WithTimeout(absl::Milliseconds(5)).WithHardLink());
+      Entry::Read(kPid, pipe.first.get(), 10, kCurrentPosition, 0).WithTimeout(absl::Milliseconds(5)).WithHardLink());
+  entries.push_back(Entry::ReadFile(kPid, Path("absent"), 1).WithHardLink());
   entries.push_back(Entry::Nop(kPid, 2).WithLink());
   entries.push_back(Entry::Close(kPid, ClosedFd(), 3).WithLink());
   entries.push_back(Entry::Nop(kPid, 4).WithHardLink());
   entries.push_back(Entry::Nop(kPid, 5));
   const std::vector<Seq> seqs = SubmitAll(std::move(entries));
-  EXPECT_TRUE(FailedWith(Wait(seqs[0]), ENOENT));
-  EXPECT_TRUE(FailedWith(Wait(seqs[1]), ETIMEDOUT));
+  EXPECT_TRUE(FailedWith(Wait(seqs[0]), ETIMEDOUT));
+  EXPECT_TRUE(FailedWith(Wait(seqs[1]), ENOENT));
   EXPECT_TRUE(Succeeded(Wait(seqs[2])));
   EXPECT_TRUE(FailedWith(Wait(seqs[3]), EBADF));
   EXPECT_TRUE(WasCancelled(Wait(seqs[4])));

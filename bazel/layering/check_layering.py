@@ -186,7 +186,7 @@ class Checker:
         queue = [target.label]
         while queue:
             label = queue.pop(0)
-            if label != target.label and matches(label, place):
+            if label != target.label and matches(label, place) and label not in self._rules['reachable']:
                 path = []
                 while label is not None:
                     path.append(label)

@@ -91,6 +91,10 @@ class LayeringTest(unittest.TestCase):
             self.assert_broken('unreachable', f'//:agentos_uring -> //manager:manager -> {place}',
                                manager=f'agentos_cc_library(name = "manager", deps = ["{place}"])')
 
+    def test_library_reaches_the_simulated_ring(self):
+        self.assertEqual(problems(testing='agentos_cc_library(name = "simulated_ring", deps = ["//executor:a"])',
+                                  tools='agentos_cc_library(name = "tool", deps = ["//testing:simulated_ring"])'), [])
+
     def test_query_output(self):
         with tempfile.NamedTemporaryFile('w', suffix='.xml') as stream:
             stream.write('<?xml version="1.1"?><query><rule class="cc_library" name="//ring:types">'
