@@ -116,6 +116,20 @@ inline int64_t After(int64_t time_ns, int64_t duration_ns) {
   return time_ns + duration_ns;
 }
 
+// The moment that lies `offset_ns` from `time_ns`, before it when that is negative; the first or the last one that there is.
+inline int64_t Shifted(int64_t time_ns, int64_t offset_ns) {
+  int64_t sum = 0;
+  if (!__builtin_add_overflow(time_ns, offset_ns, &sum)) return sum;
+  return offset_ns < 0 ? std::numeric_limits<int64_t>::min() : std::numeric_limits<int64_t>::max();
+}
+
+// How long after `begin_ns` the moment `time_ns` is; negative when it is before it.
+inline int64_t Since(int64_t begin_ns, int64_t time_ns) {
+  int64_t difference = 0;
+  if (!__builtin_sub_overflow(time_ns, begin_ns, &difference)) return difference;
+  return time_ns < begin_ns ? std::numeric_limits<int64_t>::min() : std::numeric_limits<int64_t>::max();
+}
+
 // When it started, or its beginning when that is unknown.
 inline int64_t StartOf(const TracedOperation& operation) { return After(operation.queued_ns, operation.waited_ns.value_or(0)); }
 

@@ -30,6 +30,16 @@ TEST(TraceItemTest, WhatAFileSaysCannotOverflow) {
   EXPECT_EQ(After(kMin, kMax), -1);
   EXPECT_EQ(After(kMin, kMin), kMin);
   EXPECT_EQ(After(7, -1), 7);
+
+  EXPECT_EQ(Shifted(7, -9), -2);
+  EXPECT_EQ(Shifted(kMax, 1), kMax);
+  EXPECT_EQ(Shifted(kMin, -1), kMin);
+  EXPECT_EQ(Shifted(kMin, kMax), -1);
+
+  EXPECT_EQ(Since(9, 7), -2);
+  EXPECT_EQ(Since(kMin, kMax), kMax);
+  EXPECT_EQ(Since(kMax, kMin), kMin);
+  EXPECT_EQ(Since(kMin, kMin), 0);
 }
 
 }  // namespace

@@ -107,7 +107,7 @@ absl::Status TraceStream::Fill(Source& source) {
   if (!next.ok()) return next.status();
   source.has_next = *next;
   source.has_ended = !*next && options_.follow_until == nullptr;
-  if (source.has_next) source.time_ns = TimeOf(source.next) + source.recording->realtime_offset_ns();
+  if (source.has_next) source.time_ns = Shifted(TimeOf(source.next), source.recording->realtime_offset_ns());
   return absl::OkStatus();
 }
 

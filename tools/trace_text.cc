@@ -171,9 +171,10 @@ class TraceText final : public TraceExporter {
 
   std::string TimeOf(int64_t time_ns) const {
     if (options_.absolute_times) {
-      return absl::FormatTime("%Y-%m-%d %H:%M:%E6S", absl::FromUnixNanos(time_ns + realtime_offset_ns_), absl::LocalTimeZone());
+      return absl::FormatTime("%Y-%m-%d %H:%M:%E6S", absl::FromUnixNanos(Shifted(time_ns, realtime_offset_ns_)),
+                              absl::LocalTimeZone());
     }
-    return absl::StrFormat("%11.6f", static_cast<double>(time_ns - begin_ns_.value_or(0)) / 1e9);
+    return absl::StrFormat("%11.6f", static_cast<double>(Since(begin_ns_.value_or(0), time_ns)) / 1e9);
   }
   const char* BracketOf(const TracedOperation& operation);
 
