@@ -157,6 +157,44 @@ def agentos_cc_binary(name, copts = [], **kwargs):
         **kwargs
     )
 
+def agentos_cc_fuzz_test(name, srcs, corpus, deps = [], **kwargs):
+    """A fuzz target: what it does with its corpus is a test, and <name minus _test>er is the program of libFuzzer.
+
+    The test goes through every file of the corpus, as it is and slightly damaged. The program needs clang: `tools/fuzz` builds and
+    runs it, and `bazel build //...` leaves it out.
+
+    Args:
+      name: the target's name; ends with _fuzz_test.
+      srcs: sources; LLVMFuzzerTestOneInput is in one of them.
+      corpus: files, each an input.
+      deps: libraries.
+      **kwargs: passed to the test.
+    """
+    agentos_cc_test(
+        name = name,
+        srcs = srcs,
+        args = ["$(rootpaths :%s_corpus)" % name],
+        data = [":%s_corpus" % name],
+        deps = deps + [
+            "//testing:corpus_test",
+            "@com_google_googletest//:gtest",
+        ],
+        **kwargs
+    )
+    native.filegroup(
+        name = name + "_corpus",
+        testonly = True,
+        srcs = corpus,
+    )
+    agentos_cc_binary(
+        name = name[:-len("_test")] + "er",
+        testonly = True,
+        srcs = srcs,
+        linkopts = ["-fsanitize=fuzzer"],
+        tags = ["manual"],
+        deps = deps,
+    )
+
 def agentos_cc_benchmark(name, srcs, copts = [], deps = [], smoke_args = [], **kwargs):
     """A program of Google Benchmark, with a test <name>_smoke that runs it for an instant.
 
