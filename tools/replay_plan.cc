@@ -105,6 +105,14 @@ class Planner {
     for (const TracedOperation& operation : operations) pids_.insert(operation.entry.pid());
   }
 
+  // A message that is not sent again would be waited for in vain.
+  void Expect(const std::vector<TracedOperation>& operations) {
+    for (const TracedOperation& operation : operations) {
+      if (!operation.entry.has_ipc_send() || !IsSuccess(operation) || ObstacleOf(operation).empty()) continue;
+      without_mail_.insert(operation.entry.ipc_send().target_pid());
+    }
+  }
+
   std::string ObstacleOf(const TracedOperation& operation) const {
     const Entry& entry = operation.entry;
     if (!operation.ended) return "it never ended";
@@ -141,6 +149,7 @@ class Planner {
     if (entry.has_ipc_send() && !pids_.contains(entry.ipc_send().target_pid())) {
       return absl::StrCat("pid ", entry.ipc_send().target_pid(), " does nothing in the trace");
     }
+    if (entry.has_ipc_recv() && without_mail_.contains(entry.pid())) return "a message that it received is not sent again";
     const proto::v1::Payload* payload = PayloadOf(entry);
     if (payload != nullptr && payload->data().size() < payload->size() && !rules_.zero_payloads) {
       return "what it wrote was not recorded; record with TraceOptions::payload_bytes, or give --zero-payloads";
@@ -157,6 +166,8 @@ class Planner {
  private:
   const ReplayRules rules_;
   std::set<uint32_t> pids_;
+  // Processes to which not every message is sent again.
+  std::set<uint32_t> without_mail_;
   std::set<int> open_;
 };
 
@@ -185,6 +196,7 @@ std::vector<PlannedOperation> PlanReplay(std::vector<TracedOperation> operations
     return std::tuple(a.queued_ns, a.entry.pid(), a.seq) < std::tuple(b.queued_ns, b.entry.pid(), b.seq);
   });
   Planner planner(operations, rules);
+  planner.Expect(operations);
   std::vector<PlannedOperation> plan;
   for (size_t i = 0; i < operations.size();) {
     // A chain is replayed as a whole or not at all.

@@ -26,7 +26,8 @@ namespace {
 
 using proto::v1::Entry;
 
-constexpr absl::Duration kLongest = absl::Minutes(10);
+// How much longer than recorded an operation may take; then it is cancelled, and has another result.
+constexpr absl::Duration kPatience = absl::Seconds(10);
 
 void FillPayload(proto::v1::Payload* payload) { payload->mutable_data()->resize(static_cast<size_t>(payload->size()), '\0'); }
 
@@ -148,9 +149,14 @@ absl::StatusOr<SyscallSubmissionEntry> ReplayRun::Make(const TracedOperation& tr
 }
 
 absl::Status ReplayRun::Finish(const std::vector<PlannedOperation>& plan, const UnderWay& one) {
-  absl::StatusOr<SyscallCompletionEntry> done = manager_.WaitCompletion(one.pid, one.seq, kLongest);
-  if (!done.ok()) return done.status();
   const TracedOperation& traced = plan[one.index].traced;
+  const absl::Duration recorded = absl::Nanoseconds(EndOf(traced) - traced.queued_ns);
+  absl::StatusOr<SyscallCompletionEntry> done = manager_.WaitCompletion(one.pid, one.seq, recorded + kPatience);
+  if (absl::IsDeadlineExceeded(done.status())) {
+    if (absl::Status asked = manager_.Cancel(one.pid, one.seq); !asked.ok() && !absl::IsNotFound(asked)) return asked;
+    done = manager_.WaitCompletion(one.pid, one.seq, kPatience);
+  }
+  if (!done.ok()) return done.status();
   ReplayedOperation& result = results_[one.index];
   result.ran = true;
   result.took_ns = MonotonicNanos() - one.submitted_ns;

@@ -223,6 +223,20 @@ TEST_F(TraceReplayTest, MessagesBetweenProcessesAreReplayed) {
   EXPECT_TRUE(absl::StrContains(result.out, "3 operations replayed")) << result.out;
 }
 
+TEST_F(TraceReplayTest, AMessageThatIsNotSentAgainIsNotWaitedFor) {
+  Record(
+      [&] {
+        Do(Entry::Nop(8, 0), 8);
+        Do(Entry::IpcSend(kPid, 8, Bytes("letter"), 0));
+        Do(Entry::IpcRecv(8, 100, 0), 8);
+      },
+      /*payload_bytes=*/0);
+  const Result result = Replay({});
+  EXPECT_EQ(result.code, 0) << result.out << result.err;
+  EXPECT_TRUE(absl::StrContains(result.out, "1 operations replayed")) << result.out;
+  EXPECT_TRUE(absl::StrContains(result.err, "is not sent again")) << result.err;
+}
+
 TEST_F(TraceReplayTest, KeepsTheRecordedPaceWhenAsked) {
   Record([&] {
     Do(Entry::Sleep(kPid, absl::Milliseconds(1), 0));
