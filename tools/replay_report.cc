@@ -82,8 +82,8 @@ ReplayReport MakeReplayReport(const std::vector<PlannedOperation>& plan, const s
                     before == after ? ", with other bytes" : "", "\n");
   }
   if (limit != 0 && report.different > limit) absl::StrAppend(&differences, "  and ", report.different - limit, " more\n");
-  report.text = absl::StrFormat("%10s %9s   %-23s %-23s\n%10s %9s   %7s %7s %7s %7s %7s %7s  %s\n", "", "", "recorded",
-                                "replayed", "calls", "different", "p50", "p90", "max", "p50", "p90", "max", "operation");
+  report.text = absl::StrFormat("%10s %9s   %-23s %s\n%10s %9s   %7s %7s %7s %7s %7s %7s  %s\n", "", "", "recorded", "replayed",
+                                "calls", "different", "p50", "p90", "max", "p50", "p90", "max", "operation");
   for (const auto& [name, kind] : kinds) {
     const auto time = [](uint64_t ns) { return ShortTime(static_cast<double>(ns)); };
     absl::StrAppendFormat(&report.text, "%10d %9d   %7s %7s %7s %7s %7s %7s  %s\n", kind.calls, kind.different,
