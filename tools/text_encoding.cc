@@ -31,6 +31,17 @@ size_t CharacterLength(absl::string_view bytes) {
   return 0;
 }
 
+// Of text that is UTF-8: whether a terminal obeys the character at the beginning, instead of showing it.
+bool IsControl(absl::string_view text) {
+  const auto first = static_cast<unsigned char>(text[0]);
+  return first < 0x20 || first == 0x7F || (first == 0xC2 && static_cast<unsigned char>(text[1]) < 0xA0);
+}
+
+void AppendHex(char character, std::string& text) {
+  const auto byte = static_cast<unsigned char>(character);
+  text += {'\\', 'x', kHex[byte >> 4U], kHex[byte & 15U]};
+}
+
 }  // namespace
 
 std::string ToUtf8(absl::string_view bytes) {
@@ -39,8 +50,7 @@ std::string ToUtf8(absl::string_view bytes) {
   while (!bytes.empty()) {
     const size_t length = CharacterLength(bytes);
     if (length == 0 || bytes[0] == '\0') {
-      const auto byte = static_cast<unsigned char>(bytes[0]);
-      text += {'\\', 'x', kHex[byte >> 4U], kHex[byte & 15U]};
+      AppendHex(bytes[0], text);
       bytes.remove_prefix(1);
       continue;
     }
@@ -48,6 +58,22 @@ std::string ToUtf8(absl::string_view bytes) {
     bytes.remove_prefix(length);
   }
   return text;
+}
+
+std::string ToPrintable(absl::string_view bytes) {
+  const std::string text = ToUtf8(bytes);
+  std::string printable;
+  printable.reserve(text.size());
+  for (absl::string_view rest = text; !rest.empty();) {
+    const size_t length = CharacterLength(rest);
+    if (IsControl(rest)) {
+      for (const char byte : rest.substr(0, length)) AppendHex(byte, printable);
+    } else {
+      printable.append(rest.data(), length);
+    }
+    rest.remove_prefix(length);
+  }
+  return printable;
 }
 
 void AppendJsonString(absl::string_view bytes, std::string* out) {
@@ -60,6 +86,9 @@ void AppendJsonString(absl::string_view bytes, std::string* out) {
       *out += {'\\', character};
     } else if (byte < 0x20 || byte == 0x7F || character == '<' || character == '>' || character == '&') {
       *out += {'\\', 'u', '0', '0', kHex[byte >> 4U], kHex[byte & 15U]};
+    } else if (byte == 0xC2 && static_cast<unsigned char>(text[i + 1]) < 0xA0) {
+      const auto control = static_cast<unsigned char>(text[++i]);
+      *out += {'\\', 'u', '0', '0', kHex[control >> 4U], kHex[control & 15U]};
     } else if (byte == 0xE2 && text.compare(i, 2, "\xE2\x80") == 0 && (text[i + 2] == '\xA8' || text[i + 2] == '\xA9')) {
       // JavaScript before 2019 took these for ends of lines.
       *out += text[i + 2] == '\xA8' ? "\\u2028" : "\\u2029";

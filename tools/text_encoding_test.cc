@@ -32,6 +32,17 @@ TEST(TextEncodingTest, WhatIsNoUtf8IsSpelledOut) {
   EXPECT_EQ(ToUtf8("\xF4\x90\x80\x80"), "\\xf4\\x90\\x80\\x80") << "beyond the last character";
 }
 
+TEST(TextEncodingTest, NothingReachesATerminalAsACommand) {
+  EXPECT_EQ(ToPrintable("\x1B[2J\n\x7F\xFF"), "\\x1b[2J\\x0a\\x7f\\xff");
+  EXPECT_EQ(ToPrintable("\xC2\x9B"
+                        "2J\xC2\x80\xC2\x9F"),
+            "\\xc2\\x9b"
+            "2J\\xc2\\x80\\xc2\\x9f");
+  EXPECT_EQ(ToPrintable("\xC2\xA0\xC3\xA4 a"), "\xC2\xA0\xC3\xA4 a");
+  EXPECT_EQ(ToPrintable(""), "");
+  EXPECT_EQ(Json("\xC2\x9B\xC2\xA0"), "\"\\u009b\xC2\xA0\"");
+}
+
 TEST(TextEncodingTest, JsonHoldsWhatStringsMayHold) {
   EXPECT_EQ(Json("a\"b\\c\n\x01\x7F"), R"("a\"b\\c\u000a\u0001\u007f")");
   EXPECT_EQ(Json("\xFF"), R"("\\xff")");

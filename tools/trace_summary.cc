@@ -214,7 +214,7 @@ void TraceSummary::PrintHistogram(const std::string& name, const Group& group, s
 
 absl::Status TraceSummary::End() {
   std::vector<std::pair<std::string, const Group*>> rows;
-  for (const auto& [name, group] : groups_) rows.emplace_back(ToUtf8(name), group.get());
+  for (const auto& [name, group] : groups_) rows.emplace_back(ToPrintable(name), group.get());
   // By what costs most; by name where that is the same, so that the same trace gives the same text.
   std::sort(rows.begin(), rows.end(), [](const auto& a, const auto& b) {
     return a.second->total_ns != b.second->total_ns ? a.second->total_ns > b.second->total_ns : a.first < b.first;
