@@ -26,7 +26,7 @@ namespace {
 
 thread_local size_t allocations = 0;
 
-void* Allocate(size_t size) {
+[[maybe_unused]] void* Allocate(size_t size) {
   ++allocations;
   if (void* memory = std::malloc(size)) return memory;
   throw std::bad_alloc();
@@ -34,12 +34,15 @@ void* Allocate(size_t size) {
 
 }  // namespace
 
+// A sanitizer has its own, and says so when the two are mixed.
+#if !defined(__SANITIZE_ADDRESS__) && !defined(__SANITIZE_THREAD__)
 void* operator new(size_t size) { return Allocate(size); }
 void* operator new[](size_t size) { return Allocate(size); }
 void operator delete(void* memory) noexcept { std::free(memory); }
 void operator delete[](void* memory) noexcept { std::free(memory); }
 void operator delete(void* memory, size_t /*size*/) noexcept { std::free(memory); }
 void operator delete[](void* memory, size_t /*size*/) noexcept { std::free(memory); }
+#endif
 
 namespace agentos {
 namespace {
