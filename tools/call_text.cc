@@ -168,7 +168,9 @@ Arguments FileArguments(const pb::Entry& entry) {
               Flags(static_cast<uint32_t>(op.mode()), {{FALLOC_FL_KEEP_SIZE, "FALLOC_FL_KEEP_SIZE"},
                                                        {FALLOC_FL_PUNCH_HOLE, "FALLOC_FL_PUNCH_HOLE"},
                                                        {FALLOC_FL_COLLAPSE_RANGE, "FALLOC_FL_COLLAPSE_RANGE"},
-                                                       {FALLOC_FL_ZERO_RANGE, "FALLOC_FL_ZERO_RANGE"}}),
+                                                       {FALLOC_FL_ZERO_RANGE, "FALLOC_FL_ZERO_RANGE"},
+                                                       {FALLOC_FL_INSERT_RANGE, "FALLOC_FL_INSERT_RANGE"},
+                                                       {FALLOC_FL_UNSHARE_RANGE, "FALLOC_FL_UNSHARE_RANGE"}}),
               At(op.offset()), absl::StrCat(op.size())};
     }
     case pb::Entry::kFtruncate:
@@ -258,10 +260,11 @@ std::string ModifiersAsText(const pb::Modifiers& modifiers) {
 }  // namespace
 
 std::string ShortTime(double ns) {
-  if (ns < 1e3) return absl::StrFormat("%.0fns", ns);
-  if (ns < 1e6) return absl::StrFormat("%.3gus", ns / 1e3);
-  if (ns < 1e9) return absl::StrFormat("%.3gms", ns / 1e6);
-  return absl::StrFormat("%.4gs", ns / 1e9);
+  // What would be rounded up to four digits has the next unit.
+  if (ns < 999.5) return absl::StrFormat("%.0fns", ns);
+  if (ns < 999.5e3) return absl::StrFormat("%.3gus", ns / 1e3);
+  if (ns < 999.5e6) return absl::StrFormat("%.3gms", ns / 1e6);
+  return absl::StrFormat(ns < 9999.5e9 ? "%.4gs" : "%.0fs", ns / 1e9);
 }
 
 std::string QuotedText(absl::string_view bytes, size_t most) {

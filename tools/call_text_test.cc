@@ -36,6 +36,7 @@ TEST(CallText, SaysFileOperations) {
   EXPECT_EQ(Call("mkdir { path: 'a' mode: 0755 }"), "Mkdir(\"a\", 0755)");
   EXPECT_EQ(Call("fallocate { fd: 5 mode: 3 offset: 1 size: 2 }"),
             "Fallocate(fd 5, FALLOC_FL_KEEP_SIZE|FALLOC_FL_PUNCH_HOLE, at 1, 2)");
+  EXPECT_EQ(Call("fallocate { fd: 5 mode: 0x20 size: 2 }"), "Fallocate(fd 5, FALLOC_FL_INSERT_RANGE, at 0, 2)");
   EXPECT_EQ(Call("ftruncate { fd: 5 size: 9 }"), "Ftruncate(fd 5, 9)");
   EXPECT_EQ(Call("splice { from_fd: 1 from_offset: -1 to_fd: 2 to_offset: 3 size: 4 flags: 1 }"),
             "Splice(fd 1, at the position, fd 2, at 3, 4, SPLICE_F_MOVE)");
@@ -83,6 +84,11 @@ TEST(CallText, TimesHaveThreeDigits) {
   EXPECT_EQ(ShortTime(1234), "1.23us");
   EXPECT_EQ(ShortTime(56.7e6), "56.7ms");
   EXPECT_EQ(ShortTime(7.5e9), "7.5s");
+  EXPECT_EQ(ShortTime(999'499), "999us");
+  EXPECT_EQ(ShortTime(999'500), "1ms") << "rounded up to the next unit";
+  EXPECT_EQ(ShortTime(999'999'999), "1s");
+  EXPECT_EQ(ShortTime(999.9), "1us");
+  EXPECT_EQ(ShortTime(12'345e9), "12345s") << "no exponent, however long it is";
 }
 
 }  // namespace

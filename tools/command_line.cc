@@ -175,9 +175,11 @@ std::string CommandLine::Help() const {
 std::string CommandLine::Suggestion(absl::string_view name) const {
   std::string best;
   size_t distance = std::max<size_t>(2, name.size() / 3) + 1;
-  for (const auto& [other, flag] : flags_) {
-    const size_t far = absl::StartsWith(other, name) && !name.empty() ? 1 : Distance(name, other);
-    if (far < distance) {
+  std::vector<std::string> names = {"help", "version"};
+  for (const auto& [other, flag] : flags_) names.push_back(other);
+  for (const std::string& other : names) {
+    const size_t far = absl::StartsWith(other, name) ? 1 : Distance(name, other);
+    if (far < distance && !name.empty()) {
       distance = far;
       best = other;
     }

@@ -75,6 +75,9 @@ TEST_F(CommandLineTest, SaysWhatIsWrongAndWhatIsRight) {
   EXPECT_EQ(ErrorOf({"--sumary"}), "tool: unknown flag --sumary, did you mean --summary?\n");
   EXPECT_EQ(ErrorOf({"--slower"}), "tool: unknown flag --slower, did you mean --slower-than?\n");
   EXPECT_EQ(ErrorOf({"--xyzzy"}), "tool: unknown flag --xyzzy; tool --help lists them\n");
+  EXPECT_EQ(ErrorOf({"--versoin"}), "tool: unknown flag --versoin, did you mean --version?\n");
+  EXPECT_EQ(ErrorOf({"--hlep"}), "tool: unknown flag --hlep, did you mean --help?\n");
+  EXPECT_EQ(ErrorOf({"--=x"}), "tool: unknown flag --; tool --help lists them\n");
   EXPECT_EQ(ErrorOf({"-x"}), "tool: unknown flag -x; flags have two dashes, tool --help lists them\n");
   EXPECT_EQ(ErrorOf({"--no-limit"}), "tool: unknown flag --no-limit, did you mean --limit?\n");
   EXPECT_EQ(ErrorOf({"--summary=1"}), "tool: --summary takes no value; leave out what is behind the =\n");

@@ -80,7 +80,7 @@ class Top final : public TraceExporter {
     const auto* operation = std::get_if<TracedOperation>(&item);
     if (operation == nullptr) return std::holds_alternative<proto::v1::TraceHeader>(item) ? then_->Add(item) : absl::OkStatus();
     if (!operation->took_ns.has_value()) return absl::OkStatus();
-    const int64_t ns = EndOf(*operation) - operation->queued_ns;
+    const int64_t ns = Since(operation->queued_ns, EndOf(*operation));
     if (slowest_.size() == count_ && ns <= slowest_.top().ns) return absl::OkStatus();
     slowest_.push({ns, *operation});
     if (slowest_.size() > count_) slowest_.pop();

@@ -8,6 +8,7 @@
 #include <variant>
 
 #include "absl/strings/ascii.h"
+#include "absl/strings/match.h"
 #include "absl/strings/numbers.h"
 #include "absl/strings/str_cat.h"
 #include "agentos/tools/operation_details.h"
@@ -77,7 +78,9 @@ void TraceFilter::AddFlags(CommandLine& line) {
 absl::Status TraceFilter::ParseNumbers(const char* flag, const std::vector<std::string>& texts, std::set<uint64_t>& numbers) {
   for (const std::string& text : texts) {
     uint64_t number = 0;
-    if (!absl::SimpleAtoi(text, &number) && !absl::SimpleHexAtoi(text, &number)) {
+    // SimpleHexAtoi alone would take "abc" for a number.
+    const bool is_hex = absl::StartsWithIgnoreCase(text, "0x");
+    if (is_hex ? !absl::SimpleHexAtoi(text, &number) : !absl::SimpleAtoi(text, &number)) {
       return absl::InvalidArgumentError(absl::StrCat("--", flag, " is \"", text, "\": it must be a whole number"));
     }
     numbers.insert(number);
@@ -93,7 +96,8 @@ absl::Status TraceFilter::ParseMoment(const char* flag, const std::string& text,
   if (absl::ParseDuration(text, &duration)) {
     moment.since_begin = duration;
   } else if (absl::ParseTime(absl::RFC3339_full, text, &date, &problem) ||
-             absl::ParseTime("%Y-%m-%d%ET%H:%M:%E*S", text, absl::LocalTimeZone(), &date, &problem)) {
+             absl::ParseTime("%Y-%m-%d%ET%H:%M:%E*S", text, absl::LocalTimeZone(), &date, &problem) ||
+             absl::ParseTime("%Y-%m-%d %H:%M:%E*S", text, absl::LocalTimeZone(), &date, &problem)) {
     moment.date = date;
   } else {
     return absl::InvalidArgumentError(absl::StrCat("--", flag, " is \"", text,
@@ -170,7 +174,7 @@ bool TraceFilter::PassesOperation(const TracedOperation& operation) const {
   if (!user_data_.empty() && !user_data_.contains(entry.user_data())) return false;
   if (slower_than_.has_value()) {
     if (!operation.took_ns.has_value()) return false;
-    if (EndOf(operation) - operation.queued_ns <= absl::ToInt64Nanoseconds(*slower_than_)) return false;
+    if (Since(operation.queued_ns, EndOf(operation)) <= absl::ToInt64Nanoseconds(*slower_than_)) return false;
   }
   if (!operations_.empty() && !operations_.contains(absl::AsciiStrToLower(OperationNameOf(entry)))) return false;
   if (!fds_.empty()) {

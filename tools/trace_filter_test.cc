@@ -1,6 +1,7 @@
 #include "agentos/tools/trace_filter.h"
 
 #include <cstdint>
+#include <cstdlib>
 #include <string>
 #include <variant>
 #include <vector>
@@ -58,6 +59,7 @@ std::string Passing(const std::vector<std::string>& flags) {
 TEST(TraceFilter, LetsEverythingPassUntilItIsTold) { EXPECT_EQ(Passing({}), "1 2 3 4 5 ring loss "); }
 
 TEST(TraceFilter, EachFlagLetsPassWhatItSays) {
+  ASSERT_EQ(setenv("TZ", "UTC", 1), 0);
   EXPECT_EQ(Passing({"--pid=7"}), "1 2 loss ");
   EXPECT_EQ(Passing({"--pid=7,8"}), "1 2 3 4 ring loss ");
   EXPECT_EQ(Passing({"--op=read,Connect"}), "1 5 loss ");
@@ -78,15 +80,27 @@ TEST(TraceFilter, EachFlagLetsPassWhatItSays) {
   EXPECT_EQ(Passing({"--since=500ms"}), "2 3 4 5 ring loss ");
   EXPECT_EQ(Passing({"--until=1s"}), "1 2 3 loss ");
   EXPECT_EQ(Passing({"--since=2023-11-14T22:13:22Z"}), "4 5 ring loss ");
+  EXPECT_EQ(Passing({"--since=2023-11-14 22:13:22.000000"}), "4 5 ring loss ") << "as --dates writes it";
   EXPECT_EQ(Passing({"--pid=7", "--op=open"}), "2 loss ") << "all of them have to hold";
 }
 
 TEST(TraceFilter, SaysWhichFlagIsWrong) {
-  for (const char* flag : {"--pid=x", "--fd=-1", "--seq=", "--user-data=zz", "--op=Reed", "--errno=ENOTHING", "--errno=0",
-                           "--errno=99999", "--since=yesterday", "--until=5"}) {
+  for (const char* flag : {"--pid=x", "--pid=abc", "--seq=1e", "--user-data=0x", "--fd=-1", "--seq=", "--user-data=zz",
+                           "--op=Reed", "--errno=ENOTHING", "--errno=0", "--errno=99999", "--since=yesterday", "--until=5"}) {
     const std::string wrong = Passing({flag});
     EXPECT_TRUE(absl::StrContains(wrong, std::string(flag).substr(0, std::string(flag).find('=')))) << flag << ": " << wrong;
   }
+}
+
+TEST(TraceFilter, TimesThatLieFarApartDoNotOverflow) {
+  CommandLine line("tool", "Filters.", "");
+  TraceFilter filter;
+  filter.AddFlags(line);
+  const char* const argv[] = {"tool", "--slower-than=1s", "--since=0s"};
+  ASSERT_FALSE(line.Parse(3, argv).exit_code.has_value());
+  ASSERT_TRUE(filter.Check().ok());
+  EXPECT_TRUE(filter.Passes(SampleOperation("pid: 7 nop {}", 1, 0, INT64_MAX, INT64_MAX)));
+  EXPECT_FALSE(filter.Passes(SampleOperation("pid: 7 nop {}", 1, INT64_MIN, INT64_MAX, INT64_MAX)));
 }
 
 }  // namespace

@@ -84,7 +84,7 @@ class JsonLines final : public TraceExporter {
     json.Add("program", header.program());
     json.Add("kernel", header.kernel());
     json.Add("executor", header.executor());
-    json.AddRaw("began", absl::StrFormat("%.9f", static_cast<double>(header.realtime_ns()) / 1e9));
+    json.AddRaw("began", absl::StrFormat("%d.%09d", header.realtime_ns() / 1'000'000'000, header.realtime_ns() % 1'000'000'000));
     return json;
   }
   static JsonObject Json(const TracedOperation& operation) {
@@ -240,7 +240,7 @@ class ProtoRecords final : public TraceExporter {
     if (from.more || from.entry.operation_case() == proto::v1::Entry::OPERATION_NOT_SET) {
       const int64_t ended_ns = EndOf(from);
       record.mutable_completed()->set_time(ended_ns);
-      record.mutable_completed()->set_since_queued(static_cast<uint64_t>(ended_ns - from.queued_ns));
+      record.mutable_completed()->set_since_queued(static_cast<uint64_t>(Since(from.queued_ns, ended_ns)));
       proto::v1::Completion& completion = *record.mutable_completed()->mutable_completion();
       completion.set_pid(from.entry.pid());
       completion.set_seq(from.seq);

@@ -56,6 +56,12 @@ TEST(TraceFormats, RecordsCanBeReadAsProtobufSays) {
   }
 }
 
+TEST(TraceFormats, TheDateOfAHeaderKeepsItsNanoseconds) {
+  proto::v1::TraceHeader header;
+  header.set_realtime_ns(1'795'471'200'123'456'789);
+  EXPECT_NE(Exported(MakeJsonLines, {header}).find("\"began\":1795471200.123456789}"), std::string::npos);
+}
+
 TEST(TraceFormats, AnOutputThatIsFullIsAnError) {
   for (const auto& make : {MakeJsonLines, MakeCsv, MakeProtoRecords}) {
     char buffer[16];

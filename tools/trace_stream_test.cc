@@ -218,6 +218,12 @@ TEST_F(TraceStreamTest, SeveralRecordingsAreMergedByTheirClocks) {
                           "7 2 at 3000 waited 0 took 1 = 0"}));
 }
 
+TEST_F(TraceStreamTest, ClocksThatLieFarApartDoNotOverflow) {
+  Write({Operation(7, 1, 300, 0, 1, 1)}, "a", Header(1, uint64_t{INT64_MAX} + 1'000'000));
+  Write({Operation(8, 1, 100, 0, 1, 2)}, "b", Header(2, (uint64_t{1} << 63) + 1'000'000));
+  EXPECT_EQ(Read({Path("a"), Path("b")}).size(), 4u);
+}
+
 TEST_F(TraceStreamTest, ANewerFormatIsRefusedOrShown) {
   Write({Operation(7, 1, 100, 5, 20, 42)}, "newer", Header(100, 5'000'000, 2));
   auto stream = TraceStream::Open({Path("newer")});

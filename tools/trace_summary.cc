@@ -143,7 +143,7 @@ void TraceSummary::Count(const TracedOperation& operation) {
   }
   if (operation.more) return;
   ++group.ended;
-  const int64_t ns = EndOf(operation) - operation.queued_ns;
+  const int64_t ns = Since(operation.queued_ns, EndOf(operation));
   group.total_ns += static_cast<double>(ns);
   group.waited_ns += static_cast<double>(operation.waited_ns.value_or(0));
   group.min_ns = std::min(group.min_ns, ns);
@@ -184,7 +184,7 @@ void TraceSummary::PrintTable(const std::vector<std::pair<std::string, const Gro
     sum.latency.Merge(group->latency);
   }
   if (rows.size() != 1) PrintRow("all", sum, text);
-  const double seconds = static_cast<double>(std::max<int64_t>(0, last_ns_ - first_ns_)) / 1e9;
+  const double seconds = static_cast<double>(std::max<int64_t>(0, Since(first_ns_, last_ns_))) / 1e9;
   if (sum.calls > 0 && seconds > 0) {
     absl::StrAppendFormat(&text, "\n%d operations in %s, %.0f a second\n", sum.calls, ShortTime(seconds * 1e9),
                           static_cast<double>(sum.calls) / seconds);

@@ -59,11 +59,13 @@ class Line {
 
   void Add(absl::string_view text, Style style = Style::kPlain) {
     if (options_.width > 0 && columns_ + Columns(text) > options_.width) {
-      // All that can be that long is ASCII.
-      text = text.substr(0, options_.width - std::min(columns_, options_.width));
+      // A bracket is cut down to nothing, because half a letter is none; everything else that is too long is ASCII.
+      text = Columns(text) == text.size() ? text.substr(0, options_.width - columns_) : "";
+      columns_ = options_.width;
+    } else {
+      columns_ += Columns(text);
     }
     if (text.empty()) return;
-    columns_ += Columns(text);
     const bool coloured = options_.colour && style != Style::kPlain;
     absl::StrAppend(&text_, coloured ? CodeOf(style) : "", text, coloured ? "\x1b[0m" : "");
   }
@@ -184,16 +186,17 @@ class TraceText final : public TraceExporter {
   uint64_t arrivals_ = 0;
   std::optional<int64_t> begin_ns_;
   int64_t realtime_offset_ns_ = 0;
-  // Of each process, the last operation that another one is linked to.
-  absl::flat_hash_map<uint32_t, uint64_t> linked_;
+  // Of each process of each recording, the last operation that another one is linked to.
+  absl::flat_hash_map<std::pair<size_t, uint32_t>, uint64_t> linked_;
 };
 
 const char* TraceText::BracketOf(const TracedOperation& operation) {
-  const auto before = linked_.find(operation.entry.pid());
+  const std::pair<size_t, uint32_t> process = {operation.file, operation.entry.pid()};
+  const auto before = linked_.find(process);
   const bool is_linked = before != linked_.end() && before->second + 1 == operation.seq;
   const bool links = operation.entry.modifiers().link() != proto::v1::Modifiers::LINK_NONE;
   if (links) {
-    linked_[operation.entry.pid()] = operation.seq;
+    linked_[process] = operation.seq;
   } else if (before != linked_.end()) {
     linked_.erase(before);
   }
@@ -220,7 +223,9 @@ void TraceText::Print(const TracedOperation& operation) {
   } else if (operation.cancelled) {
     line.Add(" = cancelled", Style::kWarning);
   } else if (operation.error_number != 0) {
-    line.Add(absl::StrCat(" = -1 ", ErrnoNameOf(operation.error_number), " (", strerrordesc_np(operation.error_number), ")"),
+    const char* description = strerrordesc_np(operation.error_number);
+    line.Add(absl::StrCat(" = -1 ", ErrnoNameOf(operation.error_number),
+                          description == nullptr ? "" : absl::StrCat(" (", description, ")")),
              Style::kBad);
   } else {
     line.Add(absl::StrCat(" = ", GivesFd(entry) ? "fd " : "", operation.value, MovesBytes(entry) ? " bytes" : ""), Style::kGood);

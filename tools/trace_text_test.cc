@@ -57,5 +57,37 @@ TEST(TraceText, NoLineIsWiderThanAsked) {
   }
 }
 
+TEST(TraceText, ALineThatIsCutWithinABracketStaysText) {
+  std::vector<TraceItem> items = {SampleOperation("pid: 7 nop {} modifiers { link: LINK_ON_SUCCESS }", 1, 100, 0, 10)};
+  for (size_t width = 1; width < 60; ++width) {
+    const std::string text = Text(items, {.width = width});
+    EXPECT_EQ(text.find('\xe2') == std::string::npos, text.find("┌") == std::string::npos) << width;
+  }
+}
+
+TEST(TraceText, ProcessesOfTwoRecordingsHaveChainsOfTheirOwn) {
+  std::vector<TraceItem> items = {SampleOperation("pid: 7 nop {} modifiers { link: LINK_ON_SUCCESS }", 1, 100, 0, 10)};
+  TracedOperation other = SampleOperation("pid: 7 nop {}", 2, 200, 0, 10);
+  other.file = 1;
+  items.emplace_back(other);
+  EXPECT_FALSE(absl::StrContains(Text(items), "└")) << Text(items);
+}
+
+TEST(TraceText, AnErrorWithoutANameIsItsNumber) {
+  TracedOperation operation = SampleOperation("pid: 7 nop {}", 1, 100, 0, 10);
+  operation.error_number = 4711;
+  EXPECT_TRUE(absl::StrContains(Text({operation}), " = -1 errno 4711  <10ns>")) << Text({operation});
+}
+
+TEST(TraceText, ClocksOfAHostileHeaderDoNotOverflow) {
+  proto::v1::TraceHeader header;
+  header.set_monotonic_ns(uint64_t{1} << 63);
+  header.set_realtime_ns(UINT64_MAX);
+  for (const bool absolute : {false, true}) {
+    EXPECT_TRUE(absl::StrContains(
+        Text({header, SampleOperation("pid: 7 nop {}", 1, INT64_MAX, 0, 10)}, {.absolute_times = absolute}), "Nop()"));
+  }
+}
+
 }  // namespace
 }  // namespace agentos
