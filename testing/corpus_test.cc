@@ -13,7 +13,7 @@ namespace agentos {
 namespace {
 
 // Of a long file, so many places are taken, evenly.
-constexpr size_t kMostPlaces = 60;
+constexpr size_t kMostPlaces = 30;
 
 // Kept so that a debugger, or the core, has the input that stopped the process.
 std::string input;

@@ -209,8 +209,7 @@ TraceSeen ReadThroughPipe(absl::string_view bytes) {
 
 TraceSeen ShowInEveryWay(const std::string& path) {
   // Text that is no UTF-8 is said on the standard error stream, each time.
-  static const auto* silence = new google::protobuf::LogSilencer();
-  static_cast<void>(silence);
+  google::protobuf::SetLogHandler(nullptr);
   std::vector<std::unique_ptr<Show>> shows = EveryShow();
   std::vector<TraceFilter> filters = EveryFilter();
   for (const auto& show : shows) CHECK(show->exporter->Begin().ok());
