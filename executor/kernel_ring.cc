@@ -195,6 +195,8 @@ int KernelRing::ExecuteNop() {
 
 std::vector<int> KernelRing::OwnFds() const { return {uring_->ring.ring_fd}; }
 
+bool KernelRing::Announce(int event_fd) { return io_uring_register_eventfd(&uring_->ring, event_fd) == 0; }
+
 int KernelRing::Enter(const EnterArguments& arguments) {
   const io_uring& ring = uring_->ring;
   unsigned flags = registered_fd_ ? IORING_ENTER_REGISTERED_RING : 0;

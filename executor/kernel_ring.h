@@ -40,6 +40,7 @@ class KernelRing : public SubmissionRing {
   int RegisterFile(unsigned place, int fd) override;
   bool MakeBufferGroup(unsigned most) override;
   void ProvideBuffer(uint16_t id, absl::Span<char> memory) override;
+  bool Announce(int event_fd) override;
   std::vector<int> OwnFds() const override;
   std::string Features() const override { return flags_; }
 

@@ -25,9 +25,6 @@ constexpr OperationKinds kBytesMoved = {OperationKind::kReadFile, OperationKind:
                                         OperationKind::kSendTo,   OperationKind::kRecvFrom,  OperationKind::kIpcSend,
                                         OperationKind::kIpcRecv,  OperationKind::kSplice,    OperationKind::kReadInto,
                                         OperationKind::kRecvInto, OperationKind::kRecvMany};
-// Operations whose value is a new fd.
-constexpr OperationKinds kMakesFd = {OperationKind::kOpen, OperationKind::kAccept, OperationKind::kSocket,
-                                     OperationKind::kAcceptMany};
 
 template <typename Op>
 FilePath PathOf(const Op& op) {
@@ -92,6 +89,7 @@ void LaneLock::Unlock() {
     lane_->starts_in_hold_ = 0;
     lane_->Drive();
   }
+  if (lane_->events_ != nullptr) lane_->ShowChanges();
   std::vector<IpcDelivery> outbox;
   if (!lane_->outbox_.empty()) outbox.swap(lane_->outbox_);
   if (!lane_->options_.one_thread) lane_->mutex_.unlock();
@@ -383,6 +381,8 @@ void Lane::Drive() {
 }
 
 void Lane::DriveOnce() {
+  // Before the results are collected: one that comes later rings again.
+  if (events_ != nullptr) events_->Quiet();
   for (;;) {
     bool progress = StartWaiting();
     if (const unsigned before = kernel_->Unsubmitted(); before > 0) {
@@ -547,6 +547,7 @@ void Lane::Count(const Slot& slot) {
 }
 
 void Lane::Place(BoundRing& ring, Slot& slot) {
+  NoteChange(ring);
   if (ring.waiters.empty()) [[likely]] {
     if (Slot* dropped = ring.Complete(&slot, now_ns_)) Drop(dropped);
     return;
@@ -598,7 +599,7 @@ void Lane::Deliver(Slot* slot, SyscallCompletionEntry& out) {
 
 void Lane::Discard(Slot* slot) {
   const OperationKind kind = slot->entry.kind();
-  if (slot->progress.error == 0 && !slot->progress.cancelled && kMakesFd.Has(kind)) {
+  if (slot->progress.error == 0 && !slot->progress.cancelled && MakesFd(kind)) {
     close(static_cast<int>(slot->value));
   }
   slots_.Free(slot);
@@ -643,6 +644,7 @@ void Lane::PostFromWorker(FileJob* job) {
     job->next_finished = head;
   } while (!finished_jobs_.compare_exchange_weak(head, job, std::memory_order_seq_cst, std::memory_order_relaxed));
   if (jobs_until_bell_.fetch_sub(1, std::memory_order_seq_cst) == 1) RingBell();
+  RingLoopBell();
 }
 
 void Lane::CompleteIpc(IpcDelivery delivery) {

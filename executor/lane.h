@@ -46,6 +46,7 @@
 #include "agentos/executor/operations.h"
 #include "agentos/executor/provided_buffers.h"
 #include "agentos/executor/result_buffers.h"
+#include "agentos/executor/ring_events.h"
 #include "agentos/executor/submission_ring.h"
 #include "agentos/executor/timer_heap.h"
 #include "agentos/executor/waiter.h"
@@ -153,6 +154,7 @@ class Lane {
   size_t DeliverOldest(BoundRing& ring, absl::Span<SyscallCompletionEntry> out);
   // After room was made in a ring's completion queue: multishot entries that have paused go on.
   void ResumePaused(BoundRing& ring) {
+    NoteChange(ring);
     if (!ring.paused.empty()) [[unlikely]] {
       LetGoOn(ring);
     }
@@ -170,6 +172,11 @@ class Lane {
   void UnregisterFile(BoundRing& ring, int fd);
   // Whether the descriptor is one of the library's own.
   bool IsOwnFd(int fd) const { return context_.IsOwnFd(fd); }
+  // Makes ring.events, and whatever it needs: the descriptors that entries must not touch from now on. Such a ring stays on its
+  // lane.
+  absl::StatusOr<std::vector<int>> Watch(BoundRing& ring);
+  // Takes it back.
+  std::unique_ptr<RingEvents> Unwatch(BoundRing& ring);
   // Nothing of the lane names the ring any more.
   void Forget(BoundRing& ring);
 
@@ -268,6 +275,19 @@ class Lane {
   // A second waiter has come: from now on each finished job wakes the leader. False when one may have finished unheard.
   bool EveryJobRingsTheBell();
   void RingBell();
+
+  // Event loops.
+  void NoteChange(BoundRing& ring) {
+    if (ring.events == nullptr || ring.events->changed) [[likely]] {
+      return;
+    }
+    ring.events->changed = true;
+    changed_.push_back(&ring);
+  }
+  // Before the lock is given up.
+  void ShowChanges();
+  // Any thread.
+  void RingLoopBell();
   BoundRing& RingOf(const Slot& slot) const { return static_cast<BoundRing&>(*slot.ring); }
 
   const Options options_;
@@ -326,6 +346,12 @@ class Lane {
   // While the leader is in the kernel, or on its way there: how many more finished jobs are worth waking it. Not positive
   // otherwise.
   std::atomic<int64_t> jobs_until_bell_{0};
+
+  // Null as long as no ring of the lane was ever watched.
+  std::unique_ptr<LaneEvents> events_;
+  std::atomic<int> bell_fd_{kNoFd};
+  // Watched rings whose completion queue may have become empty, or no longer is.
+  std::vector<BoundRing*> changed_;
 
   // Jobs made since the workers were last told, linked by `next`.
   FileJob* first_new_job_ = nullptr;

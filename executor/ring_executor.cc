@@ -76,8 +76,9 @@ absl::StatusOr<std::unique_ptr<RingExecutor>> RingExecutor::Create(const Options
     own_fds.insert(own_fds.end(), fds.begin(), fds.end());
     if (lane->wake_fd() != Lane::kNoFd) own_fds.push_back(lane->wake_fd());
   }
-  for (const std::unique_ptr<Lane>& lane : lanes) lane->ProtectFds(own_fds);
-  return std::unique_ptr<RingExecutor>(new RingExecutor(options, std::move(workers), std::move(lanes)));
+  std::unique_ptr<RingExecutor> executor(new RingExecutor(options, std::move(workers), std::move(lanes)));
+  executor->ProtectFds(own_fds);
+  return executor;
 }
 
 RingExecutor::RingExecutor(const Options& options, std::unique_ptr<FileWorkers> workers, std::vector<std::unique_ptr<Lane>> lanes)
@@ -128,7 +129,7 @@ absl::Status RingExecutor::LockRing(LaneLock& lock, BoundRing& ring, Pid pid, bo
     Lane* lane = ring.lane.load(std::memory_order_acquire);
     lock.Lock(*lane);
     if (ring.lane.load(std::memory_order_acquire) == lane) {
-      if (!may_move || !ring.idle() || !ring.waiters.empty() || ring.has_registrations()) break;
+      if (!may_move || !ring.idle() || !ring.waiters.empty() || ring.must_stay()) break;
       Lane* here = LaneOfThisProcessor();
       if (here == lane) break;
       // Nothing of the ring is on the old lane: the new one takes over with the release of this store.
@@ -291,6 +292,12 @@ absl::StatusOr<size_t> RingExecutor::CancelAll(BoundRing& ring, Pid pid, int fd)
   return asked;
 }
 
+absl::StatusOr<RingOptions> RingExecutor::OptionsOf(BoundRing& ring, Pid pid) {
+  LaneLock lock;
+  if (absl::Status alive = LockRing(lock, ring, pid, /*for_submit=*/false); !alive.ok()) return alive;
+  return ring.options();
+}
+
 absl::StatusOr<std::shared_ptr<RegisteredBufferPool>> RingExecutor::RegisterBuffers(BoundRing& ring, Pid pid, size_t count,
                                                                                     size_t size) {
   absl::StatusOr<std::shared_ptr<RegisteredBufferPool>> pool = RegisteredBufferPool::Create(count, size);
@@ -369,7 +376,12 @@ class RingExecutor::FileRegistration final : public RegisteredFile::Registration
 };
 
 absl::StatusOr<RegisteredFile> RingExecutor::RegisterFile(BoundRing& ring, Pid pid, int fd) {
-  if (lanes_.front()->IsOwnFd(fd)) {
+  bool is_own;
+  {
+    const LaneLock lock(*lanes_.front());
+    is_own = lanes_.front()->IsOwnFd(fd);
+  }
+  if (is_own) {
     return absl::InvalidArgumentError(absl::StrCat("fd is ", fd, ": a descriptor of the library's own"));
   }
   files_->CloseForgotten();
@@ -386,7 +398,50 @@ absl::StatusOr<RegisteredFile> RingExecutor::RegisterFile(BoundRing& ring, Pid p
   return RegisteredFile(own, std::make_unique<FileRegistration>(files_, lock.lane(), &ring), "");
 }
 
+void RingExecutor::ProtectFds(absl::Span<const int> fds) {
+  const std::lock_guard<std::mutex> lock(own_fds_mutex_);
+  own_fds_.insert(own_fds_.end(), fds.begin(), fds.end());
+  TellOwnFds();
+}
+
+void RingExecutor::UnprotectFds(absl::Span<const int> fds) {
+  const std::lock_guard<std::mutex> lock(own_fds_mutex_);
+  std::erase_if(own_fds_, [&](int fd) { return std::find(fds.begin(), fds.end(), fd) != fds.end(); });
+  TellOwnFds();
+}
+
+void RingExecutor::TellOwnFds() {
+  for (const std::unique_ptr<Lane>& lane : lanes_) {
+    const LaneLock lock(*lane);
+    lane->ProtectFds(own_fds_);
+  }
+}
+
+absl::StatusOr<int> RingExecutor::EventFd(BoundRing& ring, Pid pid) {
+  std::vector<int> made;
+  int fd;
+  {
+    LaneLock lock;
+    if (absl::Status alive = LockRing(lock, ring, pid, /*for_submit=*/false); !alive.ok()) return alive;
+    if (ring.events != nullptr) return ring.events->fd();
+    absl::StatusOr<std::vector<int>> watched = lock.lane()->Watch(ring);
+    if (!watched.ok()) return watched.status();
+    made = *std::move(watched);
+    fd = ring.events->fd();
+  }
+  ProtectFds(made);
+  return fd;
+}
+
 absl::Status RingExecutor::Destroy(BoundRing& ring, Pid pid) {
+  // Closed after the lock is given up, and no longer protected then: the numbers may be anybody's next.
+  std::unique_ptr<RingEvents> events;
+  absl::Status status = DestroyLocked(ring, pid, events);
+  if (events != nullptr) UnprotectFds(events->OwnFds());
+  return status;
+}
+
+absl::Status RingExecutor::DestroyLocked(BoundRing& ring, Pid pid, std::unique_ptr<RingEvents>& events) {
   LaneLock lock;
   if (absl::Status alive = LockRing(lock, ring, pid, /*for_submit=*/false); !alive.ok()) return alive;
   Lane& lane = *lock.lane();
@@ -410,6 +465,7 @@ absl::Status RingExecutor::Destroy(BoundRing& ring, Pid pid) {
   lane.DismissWaiters(ring);
   while (Slot* slot = ring.TakeOldest()) lane.Discard(slot);
   lane.Forget(ring);
+  events = lane.Unwatch(ring);
   ring.life = BoundRing::Life::kUnused;
   lane.Drive();
   if (leftovers.empty()) return absl::OkStatus();

@@ -83,11 +83,16 @@ class RingExecutor {
   absl::Status Cancel(BoundRing& ring, Pid pid, Seq seq);
   absl::StatusOr<size_t> CancelAll(BoundRing& ring, Pid pid, int fd = Lane::kEveryFd);
 
+  absl::StatusOr<RingOptions> OptionsOf(BoundRing& ring, Pid pid);
+
   // Memory that belongs to the process and is registered if that can be had.
   absl::StatusOr<std::shared_ptr<RegisteredBufferPool>> RegisterBuffers(BoundRing& ring, Pid pid, size_t count, size_t size);
 
   // The file of a descriptor, registered if that can be had.
   absl::StatusOr<RegisteredFile> RegisterFile(BoundRing& ring, Pid pid, int fd);
+
+  // A descriptor that is readable when there may be something for Reap; the same at every call.
+  absl::StatusOr<int> EventFd(BoundRing& ring, Pid pid);
 
   // Stops accepting, cancels, waits until the ring's own deadline and empties it. The ring is `pid`'s no longer, whatever it
   // answers. Give it back with ReleaseRing once nobody can find it any more.
@@ -115,6 +120,11 @@ class RingExecutor {
   // Locks the ring's lane and checks that the ring is `pid`'s and alive.
   absl::Status LockRing(LaneLock& lock, BoundRing& ring, Pid pid, bool for_submit);
   Lane* LaneOfThisProcessor() const;
+  void ProtectFds(absl::Span<const int> fds);
+  void UnprotectFds(absl::Span<const int> fds);
+  void TellOwnFds();
+  // `events`: what is left of a ring that was watched.
+  absl::Status DestroyLocked(BoundRing& ring, Pid pid, std::unique_ptr<RingEvents>& events);
   // Waits until the ring holds `min` completions: how many it holds, or DeadlineExceeded when there is none.
   static absl::StatusOr<size_t> AwaitInRing(LaneLock& lock, BoundRing& ring, size_t min, Deadline& deadline);
 
@@ -124,6 +134,10 @@ class RingExecutor {
 
   // Outlives the executor with the last registered file.
   const std::shared_ptr<FileRegistry> files_;
+
+  // The descriptors that entries must not touch, which every lane knows.
+  std::mutex own_fds_mutex_;
+  std::vector<int> own_fds_;
 
   std::mutex rings_mutex_;
   std::vector<std::unique_ptr<BoundRing>> rings_;

@@ -174,6 +174,9 @@ class SubmissionRing {
   // Posts a result with this user_data. Any thread, no lock.
   virtual void Wake(uint64_t /*user_data*/) {}
 
+  // From now on this eventfd is written to when results are there, by whomever. False: there is nobody who could.
+  virtual bool Announce(int /*event_fd*/) { return false; }
+
   // Whether writes can be told not to raise SIGPIPE (RWF_NOSIGNAL).
   bool has_nosignal_writes() const { return nosignal_writes_; }
   void set_nosignal_writes(bool has) { nosignal_writes_ = has; }

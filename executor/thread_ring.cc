@@ -403,6 +403,16 @@ void ThreadRing::EndChain(Op* op, int32_t value) {
 void ThreadRing::Post(uint64_t user_data, int32_t value) {
   memory_.Post(user_data, value);
   if (waiting_ > 0) completed_.notify_all();
+  if (announce_fd_ < 0) return;
+  const uint64_t one = 1;
+  // It fails only when the counter is about to overflow, and then it is readable anyway.
+  [[maybe_unused]] const ssize_t written = write(announce_fd_, &one, sizeof(one));
+}
+
+bool ThreadRing::Announce(int event_fd) {
+  const Lock lock(mutex_);
+  announce_fd_ = event_fd;
+  return true;
 }
 
 void ThreadRing::Settle(Lock& lock) {

@@ -66,6 +66,7 @@ class ThreadRing : public SubmissionRing {
   int RegisterBuffer(unsigned /*index*/, absl::Span<char> /*memory*/) override { return -EOPNOTSUPP; }
   std::vector<int> OwnFds() const override;
   std::string Features() const override;
+  bool Announce(int event_fd) override;
   bool CanWake() const override { return true; }
   void Wake(uint64_t user_data) override;
 
@@ -124,6 +125,8 @@ class ThreadRing : public SubmissionRing {
   std::mutex mutex_;
   std::condition_variable completed_;
   size_t waiting_ = 0;
+  // Written to at each result; -1 as long as nobody wants it.
+  int announce_fd_ = -1;
   absl::flat_hash_map<uint64_t, Op*> by_user_data_;
   std::vector<std::unique_ptr<Op>> ops_;
   std::vector<Op*> free_ops_;

@@ -12,6 +12,7 @@
 #include <vector>
 
 #include "agentos/executor/position_order.h"
+#include "agentos/executor/ring_events.h"
 #include "agentos/ring/completion_ring.h"
 #include "agentos/ring/registered_buffer_pool.h"
 
@@ -101,7 +102,9 @@ class BoundRing : public SyscallCompletionRing {
   std::vector<Registration> registrations;
   // Descriptors of files that are registered there.
   std::vector<int> files;
-  bool has_registrations() const { return !registrations.empty() || !files.empty(); }
+  // Set when an event loop watches the ring: it stays on its lane then, too.
+  std::unique_ptr<RingEvents> events;
+  bool must_stay() const { return !registrations.empty() || !files.empty() || events != nullptr; }
 };
 
 }  // namespace agentos

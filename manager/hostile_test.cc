@@ -199,7 +199,7 @@ TEST_P(HostileTest, P16QueueSizesOutOfRangeAreNamedAndOddOnesAreTakenAsTheyAre) 
   EXPECT_TRUE(Refused(manager().CreateRing(kPid, options), kInvalid, {"destroy_timeout"}));
   options = RingOptions();
   options.sq_size = kMaxQueueSize + 1;
-  EXPECT_TRUE(Refused(manager().CreateRing(kPid, options), kInvalid, {"sq_size", "32769", "32768"}));
+  EXPECT_TRUE(Refused(manager().CreateRing(kPid, options), kInvalid, {"sq_size", "262145", "262144"}));
   EXPECT_FALSE(manager().HasRing(kPid));
 
   Pid pid = 100;
@@ -224,7 +224,7 @@ TEST_P(HostileTest, P16ManagerOptionsOutOfRangeAreNamed) {
       {"kernel_rings", [](IoUringManagerOptions& o) { o.kernel_rings = 1025; }},
       {"kernel_rings", [](IoUringManagerOptions& o) { o.kernel_rings = SIZE_MAX; }},
       {"kernel_ring_entries", [](IoUringManagerOptions& o) { o.kernel_ring_entries = 0; }},
-      {"kernel_ring_entries", [](IoUringManagerOptions& o) { o.kernel_ring_entries = kMaxQueueSize + 1; }},
+      {"kernel_ring_entries", [](IoUringManagerOptions& o) { o.kernel_ring_entries = 32769; }},
       {"file_workers", [](IoUringManagerOptions& o) { o.file_workers = SIZE_MAX; }},
   };
   for (const auto& [name, set] : kCases) {

@@ -25,6 +25,8 @@ namespace agentos {
 namespace {
 
 constexpr char kExecutorVariable[] = "AGENTOS_URING_EXECUTOR";
+// What the kernel puts on one (io_uring_setup(2)).
+constexpr size_t kMaxKernelRingEntries = 32768;
 constexpr char kTraceVariable[] = "AGENTOS_URING_TRACE";
 
 absl::Status NoRing(Pid pid) {
@@ -40,7 +42,8 @@ absl::Status CheckRange(absl::string_view field, size_t value, size_t least, siz
 absl::Status CheckOptions(const IoUringManagerOptions& options) {
   if (absl::Status s = CheckRange("kernel_rings (0 = one per processor)", options.kernel_rings, 0, 1024); !s.ok()) return s;
   // A chain of four and an entry to cancel it must fit.
-  if (absl::Status s = CheckRange("kernel_ring_entries", options.kernel_ring_entries, 8, kMaxQueueSize); !s.ok()) return s;
+  if (absl::Status s = CheckRange("kernel_ring_entries", options.kernel_ring_entries, 8, kMaxKernelRingEntries); !s.ok())
+    return s;
   return CheckRange("file_workers (0 = one per processor, at most 4)", options.file_workers, 0, FileWorkers::kMaxThreads);
 }
 
@@ -459,7 +462,18 @@ absl::StatusOr<RegisteredFile> IoUringManager::RegisterFile(Pid pid, int fd) {
   return impl_->executor().RegisterFile(**ring, pid, fd);
 }
 
+absl::StatusOr<int> IoUringManager::event_fd(Pid pid) {
+  if (absl::Status status = impl_->guard().Check(); !status.ok()) return status;
+  absl::StatusOr<BoundRing*> ring = impl_->FindOrMake(pid);
+  if (!ring.ok()) return ring.status();
+  return impl_->executor().EventFd(**ring, pid);
+}
+
 absl::Status IoUringManager::DestroyRing(Pid pid) { return impl_->DestroyRing(pid); }
+
+absl::StatusOr<RingOptions> IoUringManager::OptionsOf(Pid pid) const {
+  return impl_->WithRing(pid, [&](BoundRing& ring) { return impl_->executor().OptionsOf(ring, pid); });
+}
 
 bool IoUringManager::HasRing(Pid pid) const { return impl_->directory().Find(pid) != nullptr; }
 

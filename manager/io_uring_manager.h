@@ -145,12 +145,21 @@ class IoUringManager {
   // when `fd` is not open, ResourceExhausted when there is no descriptor left for the handle's own.
   absl::StatusOr<RegisteredFile> RegisterFile(Pid pid, int fd);
 
+  // A descriptor for the epoll, poll or select of an event loop that the program runs already: readable when there may be
+  // something for ReapCompletions, and no longer once that has answered nothing. A process without a ring gets one; every call
+  // answers the same. The library's own: do not read from it, do not close it; DestroyRing does. Processes that share a kernel
+  // ring wake each other, so it may be readable for nothing. Unimplemented with submission_rings that cannot announce results.
+  absl::StatusOr<int> event_fd(Pid pid);
+
   // Stops accepting, cancels what is under way, waits until it has ended, and forgets the process. Fds of completions nobody
   // reaped are closed. DeadlineExceeded after RingOptions::destroy_timeout names what could not be stopped; the process is
   // forgotten all the same. NotFound without a ring.
   absl::Status DestroyRing(Pid pid);
 
   bool HasRing(Pid pid) const;
+
+  // What the ring of a process was made with. NotFound without a ring.
+  absl::StatusOr<RingOptions> OptionsOf(Pid pid) const;
 
   IoUringStats Stats() const;
 

@@ -22,7 +22,7 @@ constexpr std::array<Traits, kOperationKinds> kTraits = {{
     {"IpcSend", true, false}, {"IpcRecv", true, false}, {"Statx", true, true},     {"Rename", true, true},
     {"Unlink", true, true},   {"Mkdir", true, true},    {"Fallocate", true, true}, {"Ftruncate", true, true},
     {"Splice", true, true},   {"Socket", false, true},  {"Shutdown", false, true}, {"Poll", true, true},
-    {"Sleep", true, true},    {"ReadInto", true, true}, {"RecvInto", true, true},  {"AcceptMany", true, true},
+    {"Sleep", false, true},   {"ReadInto", true, true}, {"RecvInto", true, true},  {"AcceptMany", true, true},
     {"RecvMany", true, true},
 }};
 
@@ -34,6 +34,12 @@ absl::string_view OperationName(OperationKind kind) { return TraitsOf(kind).name
 absl::string_view OperationName(const Operation& operation) { return OperationName(KindOf(operation)); }
 bool IsIoBound(const Operation& operation) { return TraitsOf(KindOf(operation)).io_bound; }
 bool IsBatchable(const Operation& operation) { return TraitsOf(KindOf(operation)).batchable; }
+
+bool MakesFd(OperationKind kind) {
+  constexpr OperationKinds kMakesFd = {OperationKind::kOpen, OperationKind::kAccept, OperationKind::kSocket,
+                                       OperationKind::kAcceptMany};
+  return kMakesFd.Has(kind);
+}
 
 int FdOf(const Operation& operation) {
   return std::visit(

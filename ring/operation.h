@@ -354,6 +354,9 @@ bool IsIoBound(const Operation& operation);
 // Whether many of them gain by sharing one kernel entry: all that the kernel executes.
 bool IsBatchable(const Operation& operation);
 
+// Whether the value of a success is a new descriptor, which somebody has to own.
+bool MakesFd(OperationKind kind);
+
 // The fd it works on, -1 where it has none; of a Splice the one it takes from.
 int FdOf(const Operation& operation);
 

@@ -62,7 +62,7 @@ std::vector<Expectation> EveryOperation() {
   add(operation::Socket{1, 2, 0}, OperationKind::kSocket, "Socket", -1, false, true);
   add(operation::Shutdown{kFd, 0}, OperationKind::kShutdown, "Shutdown", kFd, false, true);
   add(operation::Poll{kFd, 1}, OperationKind::kPoll, "Poll", kFd, true, true);
-  add(operation::Sleep{absl::Seconds(1)}, OperationKind::kSleep, "Sleep", -1, true, true);
+  add(operation::Sleep{absl::Seconds(1)}, OperationKind::kSleep, "Sleep", -1, false, true);
   add(operation::ReadInto{kFd, ResultBufferPool::NewUnpooled(1), 1, 0}, OperationKind::kReadInto, "ReadInto", kFd, true, true);
   add(operation::RecvInto{kFd, ResultBufferPool::NewUnpooled(1), 1, 0}, OperationKind::kRecvInto, "RecvInto", kFd, true, true);
   add(operation::AcceptMany{kFd}, OperationKind::kAcceptMany, "AcceptMany", kFd, true, true);

@@ -221,6 +221,7 @@ class SyscallSubmissionEntry {
 
   Pid pid() const { return pid_; }
   uint64_t user_data() const { return user_data_; }
+  void set_user_data(uint64_t user_data) { user_data_ = user_data; }
   const Operation& operation() const { return operation_; }
   Operation& operation() { return operation_; }
   OperationKind kind() const { return KindOf(operation_); }

@@ -37,8 +37,8 @@ enum class Link : uint8_t {
 inline constexpr size_t kDefaultSubmissionQueueSize = 256;
 inline constexpr size_t kDefaultCompletionQueueSize = 512;
 
-// The largest queue a ring may ask for, in entries. The same bound that the kernel puts on its own submission queue.
-inline constexpr size_t kMaxQueueSize = 32768;
+// The largest queue a ring may ask for, in entries: what 100,000 waiting connections of one process need, and some.
+inline constexpr size_t kMaxQueueSize = 262144;
 
 // As an offset of Read and Write: the file's own position, as read(2) and write(2) use it.
 inline constexpr int64_t kCurrentPosition = -1;
