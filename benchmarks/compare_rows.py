@@ -15,6 +15,7 @@ PROGRAMS = {
     "file_create_benchmark": ["file_create_"],
     "o_direct_benchmark": ["o_direct_read_"],
     "timeout_benchmark": ["read_with_timeout_32/", "read_without_timeout_32/"],
+    "handlers_benchmark": ["read_by_"],
     "two_threads_benchmark": ["cached_read_32_threads_"],
     "many_pids_benchmark": ["reads_of_"],
     "idle_rings_benchmark": ["idle_rings/"],
@@ -22,7 +23,7 @@ PROGRAMS = {
 }
 
 # Works whose contenders, those WITH_THREADS aside, use no thread but the caller's.
-SINGLE_THREADED = ["nop_", "cached_read_32/", "cached_read_1/", "read_with_timeout_32/", "read_without_timeout_32/", "reads_of_"]
+SINGLE_THREADED = ["nop_", "cached_read_32/", "cached_read_1/", "read_with_timeout_32/", "read_without_timeout_32/", "reads_of_", "read_by_"]
 WITH_THREADS = ["pool", "libuv", "threads_executor"]
 
 THREADINGS = ["any_thread", "one_thread"]
@@ -103,6 +104,15 @@ def all_rows():
         label = f"a timeout on each of 32 reads over none [{variant}]"
         yield Row(label, f"{without_timeout}/{variant}", f"{with_timeout}/{variant}", limit)
     yield from _rows_of_work("... over a link timeout for each", with_timeout, 1.0, [], THREADINGS)
+
+    for threading in THREADINGS:
+        batch, coroutine = f"read_by_batch_32/ours:{threading}", f"read_by_coroutine_32/ours:{threading}"
+        # 120 ns more are asked for; a batch's read takes 400 here.
+        yield Row(f"32 reads by coroutines over a batch [{threading}]", batch, coroutine, 1.3)
+        yield Row(f"32 reads by callbacks over a batch [{threading}]", batch, f"read_by_callback_32/ours:{threading}")
+        yield Row(f"32 reads by a handler over coroutines [{threading}]", coroutine, f"read_by_handler_32/ours:{threading}", 1.3)
+        many = f"read_by_coroutine_10000/ours:{threading}"
+        yield Row(f"10,000 requests of a handler over coroutines [{threading}]", many, f"read_by_handler_10000/ours:{threading}", 1.3)
 
     for depth in [32, 128]:
         yield from _rows_of_work(f"O_DIRECT 4 KiB read, {depth} at a time", f"o_direct_read_{depth}", 1.1, ["pread", "pool4"], THREADINGS)
