@@ -60,12 +60,14 @@ class OperationHandle::State final : public PendingOperation {
   using PendingOperation::ring;
 
   std::optional<SyscallCompletionEntry> done;
+  std::coroutine_handle<> awaiter;
   std::optional<handlers_internal::StopCallback> stop;
 
  private:
   void OnCompletion(SyscallCompletionEntry& completion) override {
     stop.reset();
     done = std::move(completion);
+    if (awaiter != nullptr) ResumeCoroutine(std::exchange(awaiter, nullptr));
   }
 
   const OperationKind kind_;
@@ -101,6 +103,10 @@ SyscallCompletionEntry OperationHandle::Take() {
   SyscallCompletionEntry done = *std::exchange(state_->done, std::nullopt);
   state_.reset();
   return done;
+}
+
+void OperationHandle::SetAwaiter(std::coroutine_handle<> awaiter) {
+  if (state_ != nullptr) state_->awaiter = awaiter;
 }
 
 void OperationHandle::Cancel() {

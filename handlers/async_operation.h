@@ -13,7 +13,7 @@
 //   SyscallCompletionEntry done = co_await ring.Read(fd, 4096, 0).WithTimeout(absl::Seconds(1));
 //   ring.Read(fd, 4096, 0).Then([](SyscallCompletionEntry done) { Use(done.result.data()); });
 //   OperationHandle read = ring.Read(fd, 4096, 0).Start();
-//   absl::StatusOr<SyscallCompletionEntry> done = read.Wait(absl::Seconds(1));
+//   absl::StatusOr<SyscallCompletionEntry> done = read.Wait(absl::Seconds(1));   // or: co_await read
 
 #ifndef AGENTOS_HANDLERS_ASYNC_OPERATION_H_
 #define AGENTOS_HANDLERS_ASYNC_OPERATION_H_
@@ -103,9 +103,22 @@ class OperationHandle {
   SyscallCompletionEntry Take();
   void Cancel();
 
+  // Awaiting it gives the completion; once, and by one coroutine at a time. Precondition: it was not taken.
+  auto operator co_await() {
+    struct Awaiter {
+      OperationHandle& handle;
+      ~Awaiter() { handle.SetAwaiter(nullptr); }
+      bool await_ready() const { return handle.ready(); }
+      void await_suspend(std::coroutine_handle<> awaiter) const { handle.SetAwaiter(awaiter); }
+      SyscallCompletionEntry await_resume() const { return handle.Take(); }
+    };
+    return Awaiter{*this};
+  }
+
  private:
   friend class AsyncOperation;
   class State;
+  void SetAwaiter(std::coroutine_handle<> awaiter);
   explicit OperationHandle(std::unique_ptr<State> state);
 
   std::unique_ptr<State> state_;

@@ -19,38 +19,18 @@
 
 #include "absl/status/status.h"
 #include "absl/time/time.h"
+#include "agentos/handlers/async_ring_fixture.h"
 #include "agentos/handlers/task.h"
 #include "agentos/handlers/when_all.h"
 #include "agentos/manager/io_uring_manager.h"
 #include "agentos/manager/manager_fixture.h"
-#include "agentos/manager/test_manager.h"
 #include "agentos/testing/test_support.h"
 #include "gtest/gtest.h"
 
 namespace agentos {
 namespace {
 
-class AsyncRingTest : public ManagerTest {
- protected:
-  void SetUp() override {
-    ManagerTest::SetUp();
-    MakeRing(AsyncRing::DefaultOptions());
-  }
-  void TearDown() override {
-    ring_.reset();
-    ManagerTest::TearDown();
-  }
-
-  void MakeRing(const RingOptions& options) {
-    ring_.reset();
-    absl::StatusOr<std::unique_ptr<AsyncRing>> ring = AsyncRing::Create(manager(), kPid, options);
-    ASSERT_TRUE(ring.ok()) << ring.status();
-    ring_ = *std::move(ring);
-  }
-  AsyncRing& ring() { return *ring_; }
-
-  std::unique_ptr<AsyncRing> ring_;
-};
+class AsyncRingTest : public AsyncRingFixture {};
 
 Task<Done> Await(AsyncOperation operation) { co_return co_await operation; }
 
@@ -262,7 +242,7 @@ TEST_P(AsyncRingTest, ACallbackThatIsNeverCalledIsDestroyed) {
   ring().Recv(pair.first.get(), 1).Then([held](const Done&) { ADD_FAILURE() << "called"; });
   ring().RunReady();
   EXPECT_GT(held.use_count(), 1);
-  ring_.reset();
+  EndRing();
   EXPECT_EQ(held.use_count(), 1);
 }
 
@@ -286,7 +266,7 @@ TEST_P(AsyncRingTest, AHandleCanBeCancelledAndOutliveTheRing) {
   EXPECT_TRUE(WasCancelled(*cancelled.Wait()));
   OperationHandle left = ring().Recv(pair.first.get(), 10).Start();
   ring().RunReady();
-  ring_.reset();
+  EndRing();
   EXPECT_FALSE(left.ready());
   EXPECT_TRUE(Refused(left.Wait().status(), absl::StatusCode::kFailedPrecondition));
   left.Cancel();
@@ -318,7 +298,7 @@ TEST_P(AsyncRingTest, AStopTokenThatIsTriggeredAfterTheEndOrTheRingDoesNothing) 
   EXPECT_TRUE(Succeeded(ring().RunUntilComplete(Await(ring().Nop().StopOn(stop.get_token())))));
   OperationHandle left = ring().Recv(pair.first.get(), 10).StopOn(stop.get_token()).Start();
   ring().RunReady();
-  ring_.reset();
+  EndRing();
   stop.request_stop();
 }
 
@@ -358,7 +338,7 @@ TEST_P(AsyncRingTest, TheRingDestroysWhatItSpawned) {
     }(ring(), pair.first.get(), held));
   }
   ring().RunReady();
-  ring_.reset();
+  EndRing();
   EXPECT_EQ(held.use_count(), 1);
   EXPECT_EQ(*held, 0);
 }

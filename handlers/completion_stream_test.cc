@@ -16,9 +16,9 @@
 #include "absl/time/time.h"
 #include "agentos/handlers/async_generator.h"
 #include "agentos/handlers/async_ring.h"
+#include "agentos/handlers/async_ring_fixture.h"
 #include "agentos/handlers/task.h"
 #include "agentos/manager/manager_fixture.h"
-#include "agentos/manager/test_manager.h"
 #include "agentos/ring/socket_address.h"
 #include "agentos/testing/test_support.h"
 #include "gtest/gtest.h"
@@ -26,22 +26,7 @@
 namespace agentos {
 namespace {
 
-class CompletionStreamTest : public ManagerTest {
- protected:
-  void SetUp() override {
-    ManagerTest::SetUp();
-    absl::StatusOr<std::unique_ptr<AsyncRing>> ring = AsyncRing::Create(manager(), kPid);
-    ASSERT_TRUE(ring.ok()) << ring.status();
-    ring_ = *std::move(ring);
-  }
-  void TearDown() override {
-    ring_.reset();
-    ManagerTest::TearDown();
-  }
-  AsyncRing& ring() { return *ring_; }
-
-  std::unique_ptr<AsyncRing> ring_;
-};
+class CompletionStreamTest : public AsyncRingFixture {};
 
 Fd ConnectTo(const std::string& address) {
   Fd client = NewSocket(AF_INET, SOCK_STREAM);
@@ -142,7 +127,7 @@ TEST_P(CompletionStreamTest, MayOutliveItsRing) {
   bool done = false;
   const handlers_internal::RootTask root = handlers_internal::RunAsRoot(next, done);
   ring().RunReady();
-  ring_.reset();
+  EndRing();
   EXPECT_FALSE(done);
 }
 

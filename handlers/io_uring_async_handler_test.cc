@@ -22,7 +22,6 @@
 #include "agentos/handlers/when_any.h"
 #include "agentos/manager/io_uring_manager.h"
 #include "agentos/manager/manager_fixture.h"
-#include "agentos/manager/test_manager.h"
 #include "agentos/testing/test_support.h"
 #include "gtest/gtest.h"
 

@@ -20,7 +20,6 @@
 #include "agentos/handlers/syscall_handler.h"
 #include "agentos/manager/io_uring_manager.h"
 #include "agentos/manager/manager_fixture.h"
-#include "agentos/manager/test_manager.h"
 #include "agentos/testing/test_support.h"
 #include "gtest/gtest.h"
 

@@ -15,35 +15,18 @@
 #include "absl/status/statusor.h"
 #include "absl/time/time.h"
 #include "agentos/handlers/async_ring.h"
+#include "agentos/handlers/async_ring_fixture.h"
 #include "agentos/handlers/task.h"
 #include "agentos/handlers/when_all.h"
 #include "agentos/handlers/when_any.h"
 #include "agentos/manager/manager_fixture.h"
-#include "agentos/manager/test_manager.h"
 #include "agentos/testing/test_support.h"
 #include "gtest/gtest.h"
 
 namespace agentos {
 namespace {
 
-class WhenTest : public ManagerTest {
- protected:
-  void SetUp() override {
-    ManagerTest::SetUp();
-    absl::StatusOr<std::unique_ptr<AsyncRing>> ring = AsyncRing::Create(manager(), kPid);
-    ASSERT_TRUE(ring.ok()) << ring.status();
-    ring_ = *std::move(ring);
-  }
-  void TearDown() override {
-    // Whatever was stopped has ended.
-    EXPECT_TRUE(ring_->RunUntilIdle().ok());
-    ring_.reset();
-    ManagerTest::TearDown();
-  }
-  AsyncRing& ring() { return *ring_; }
-
-  std::unique_ptr<AsyncRing> ring_;
-};
+class WhenTest : public AsyncRingFixture {};
 
 Task<std::string> Receive(AsyncRing& ring, int fd, [[maybe_unused]] std::shared_ptr<int> held = nullptr) {
   Done done = co_await ring.Recv(fd, 100);
