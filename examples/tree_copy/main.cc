@@ -18,10 +18,10 @@
 #include "absl/strings/str_format.h"
 #include "absl/time/clock.h"
 #include "absl/time/time.h"
+#include "agentos/examples/tree_copy/tree_copy.h"
 #include "agentos/handlers/async_ring.h"
 #include "agentos/manager/io_uring_manager.h"
 #include "agentos/tools/command_line.h"
-#include "agentos/examples/tree_copy/tree_copy.h"
 
 namespace {
 
@@ -64,7 +64,8 @@ int Run(const std::string& from, const std::string& to, std::optional<uint64_t> 
   };
   const agentos::TreeCopyResult copied = (*ring)->RunUntilComplete(agentos::CopyTree(**ring, from, to, std::move(options)));
   if (!quiet && on_terminal) std::cerr << "\r\x1b[K";
-  for (size_t i = 0; i < std::min(copied.problems.size(), kProblemsShown); ++i) std::cerr << "tree_copy: " << copied.problems[i] << "\n";
+  for (size_t i = 0; i < std::min(copied.problems.size(), kProblemsShown); ++i)
+    std::cerr << "tree_copy: " << copied.problems[i] << "\n";
   if (copied.problems.size() > kProblemsShown) {
     std::cerr << "tree_copy: ... and " << copied.problems.size() - kProblemsShown << " more\n";
   }

@@ -39,7 +39,9 @@ std::string ErrnoText(int error_number) { return std::strerror(error_number); }
 
 class TreeCopy {
  public:
-  TreeCopy(AsyncRing& ring, TreeCopyOptions options) : ring_(ring), options_(std::move(options)), umask_(umask(0)) { umask(umask_); }
+  TreeCopy(AsyncRing& ring, TreeCopyOptions options) : ring_(ring), options_(std::move(options)), umask_(umask(0)) {
+    umask(umask_);
+  }
 
   Task<TreeCopyResult> Run(std::string from, std::string to) {
     struct stat status {};
