@@ -172,11 +172,12 @@ void BufferPool::Drop(uint32_t index) {
   returns_.sleeper().WakeSleepers();
 }
 
-BufferDescriptor BufferPool::MarkSent(LoanedBuffer&& buffer) {
+std::optional<BufferDescriptor> BufferPool::MarkSent(LoanedBuffer&& buffer) {
   AGENTOS_CHECK(Owns(buffer));
   const BufferDescriptor descriptor = buffer.descriptor_;
   {
     const std::lock_guard<std::mutex> lock(mutex_);
+    if (!closed_.ok()) return std::nullopt;
     MoveTo(descriptor.index, BufferMove::kSend);
     SizeClassStats& stats = stats_[layout_.ClassOf(descriptor.index)];
     --stats.loaned;
@@ -205,16 +206,16 @@ bool BufferPool::AwaitOutBelow(uint32_t limit, absl::Duration timeout) {
   return is_below();
 }
 
-void BufferPool::Close(absl::Status why) {
+void BufferPool::Close(absl::Status why, WhatIsOut what_is_out) {
   {
     const std::lock_guard<std::mutex> lock(mutex_);
     closed_.Update(std::move(why));
+    if (what_is_out == WhatIsOut::kReclaimed) Reclaim();
   }
   returns_.sleeper().WakeAll();
 }
 
 void BufferPool::Reclaim() {
-  const std::lock_guard<std::mutex> lock(mutex_);
   for (uint32_t i = 0; i < own_words_.size(); ++i) {
     if (own_words_[i].state != BufferState::kSent) continue;
     MakeFree(i, BufferMove::kReclaim);
@@ -226,13 +227,18 @@ void BufferPool::Reclaim() {
 std::vector<SizeClassStats> BufferPool::Stats() {
   const std::lock_guard<std::mutex> lock(mutex_);
   // What came back is counted as free whether or not somebody has loaned since; a lie shows at the next loan.
-  if (closed_.ok()) CollectReturns().IgnoreError();
+  CollectReturns().IgnoreError();
   return stats_;
+}
+
+absl::Status BufferPool::status() {
+  const std::lock_guard<std::mutex> lock(mutex_);
+  return closed_;
 }
 
 uint32_t BufferPool::out() {
   const std::lock_guard<std::mutex> lock(mutex_);
-  if (closed_.ok()) CollectReturns().IgnoreError();
+  CollectReturns().IgnoreError();
   return out_;
 }
 

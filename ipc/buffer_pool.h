@@ -25,6 +25,7 @@
 #include <cstdint>
 #include <memory>
 #include <mutex>
+#include <optional>
 #include <utility>
 #include <vector>
 
@@ -65,6 +66,8 @@ struct BufferDescriptor {
   uint32_t index = 0;
   uint32_t generation = 0;
   uint64_t size = 0;
+
+  friend bool operator==(const BufferDescriptor&, const BufferDescriptor&) = default;
 };
 
 class LoanedBuffer {
@@ -113,6 +116,8 @@ class BufferPool : public std::enable_shared_from_this<BufferPool> {
   absl::StatusOr<LoanedBuffer> Loan(size_t size, absl::Duration timeout = absl::ZeroDuration());
 
   std::vector<SizeClassStats> Stats();
+  // OK, or what closed the pool.
+  absl::Status status();
   // Buffers that were sent and have not come back.
   uint32_t out();
   const PoolLayout& layout() const { return layout_; }
@@ -123,14 +128,18 @@ class BufferPool : public std::enable_shared_from_this<BufferPool> {
   // For whoever carries buffers to another process.
 
   bool Owns(const LoanedBuffer& buffer) const { return buffer.pool_.get() == this; }
-  // The buffer is the receiver's from here on; empties `buffer`, which is this pool's.
-  BufferDescriptor MarkSent(LoanedBuffer&& buffer);
+  // The buffer, which is this pool's, is the receiver's from here on, and `buffer` empty. Nullopt, and nothing happens, when the pool is
+  // closed: it would come back no more.
+  std::optional<BufferDescriptor> MarkSent(LoanedBuffer&& buffer);
   // Whether fewer than `limit` buffers are out, or became so within `timeout`, or the pool is closed.
   bool AwaitOutBelow(uint32_t limit, absl::Duration timeout);
+  enum class WhatIsOut {
+    kComesBack,
+    // Nobody is left who would give it back, or who could be believed.
+    kReclaimed,
+  };
   // From here on nothing is loaned, and whoever waits is told why. The first cause counts.
-  void Close(absl::Status why);
-  // Takes back whatever is out: nobody is left who would give it back. After Close.
-  void Reclaim();
+  void Close(absl::Status why, WhatIsOut what_is_out = WhatIsOut::kComesBack);
   int data_fd() const { return data_->fd(); }
   int ledger_fd() const { return ledger_->fd(); }
 
@@ -148,6 +157,7 @@ class BufferPool : public std::enable_shared_from_this<BufferPool> {
   absl::Status CollectReturns();
   absl::StatusOr<LoanedBuffer> TryLoan(size_t size, size_t size_class);
   void MoveTo(uint32_t index, BufferMove move);
+  void Reclaim();
   void MakeFree(uint32_t index, BufferMove move);
 
   void Drop(uint32_t index);

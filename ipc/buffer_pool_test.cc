@@ -5,6 +5,7 @@
 #include <atomic>
 #include <cstring>
 #include <memory>
+#include <optional>
 #include <string>
 #include <thread>
 #include <utility>
@@ -46,6 +47,11 @@ class BufferPoolTest : public testing::Test {
     absl::StatusOr<LoanedBuffer> buffer = pool_->Loan(size);
     EXPECT_TRUE(buffer.ok()) << buffer.status();
     return buffer.ok() ? *std::move(buffer) : LoanedBuffer();
+  }
+  BufferDescriptor Sent(LoanedBuffer buffer) {
+    const std::optional<BufferDescriptor> descriptor = pool_->MarkSent(std::move(buffer));
+    EXPECT_TRUE(descriptor.has_value());
+    return descriptor.value_or(BufferDescriptor());
   }
   ReceivedView Receive(const BufferDescriptor& descriptor) {
     ReceivedView view;
@@ -104,7 +110,7 @@ TEST_F(BufferPoolTest, ABufferGoesToTheReceiverAndBack) {
   LoanedBuffer buffer = Loan(5);
   std::memcpy(buffer.data(), "hello", 5);
   EXPECT_EQ(pool_->Census(), (BufferCensus{2, 1, 0, 0, 0, 0}));
-  const BufferDescriptor descriptor = pool_->MarkSent(std::move(buffer));
+  const BufferDescriptor descriptor = *pool_->MarkSent(std::move(buffer));
   EXPECT_FALSE(buffer);
   EXPECT_EQ(buffer.data(), nullptr);
   EXPECT_EQ(pool_->Census(), (BufferCensus{2, 0, 1, 0, 0, 0}));
@@ -124,7 +130,7 @@ TEST_F(BufferPoolTest, ABufferGoesToTheReceiverAndBack) {
 
 TEST_F(BufferPoolTest, StatisticsAddUp) {
   const LoanedBuffer loaned = Loan(1);
-  pool_->MarkSent(Loan(1));
+  Sent(Loan(1));
   EXPECT_FALSE(pool_->Loan(1).ok());
   const std::vector<SizeClassStats> stats = pool_->Stats();
   ASSERT_EQ(stats.size(), 2u);
@@ -163,7 +169,7 @@ TEST_F(BufferPoolTest, AWaitingLoanGetsWhatIsDroppedHere) {
 }
 
 TEST_F(BufferPoolTest, AWaitingLoanGetsWhatThePeerGivesBack) {
-  ReceivedView view = Receive(pool_->MarkSent(Loan(1)));
+  ReceivedView view = Receive(Sent(Loan(1)));
   const LoanedBuffer second = Loan(1);
   std::atomic<pid_t> waiter = 0;
   std::thread waiting([this, &waiter] {
@@ -196,12 +202,21 @@ TEST_F(BufferPoolTest, ClosingEndsAWaitAndAllLoans) {
   EXPECT_TRUE(Refused(pool_->Loan(1).status(), absl::StatusCode::kUnavailable, {"why"}));
 }
 
+TEST_F(BufferPoolTest, WhatCannotComeBackIsNotSent) {
+  LoanedBuffer buffer = Loan(1);
+  pool_->Close(absl::UnavailableError("died"), BufferPool::WhatIsOut::kReclaimed);
+  EXPECT_EQ(pool_->MarkSent(std::move(buffer)), std::nullopt);
+  EXPECT_TRUE(buffer);
+  buffer.Reset();
+  EXPECT_EQ(pool_->Census(), BufferCensus{3});
+}
+
 TEST_F(BufferPoolTest, LoansAndViewsOutliveBothEnds) {
   LoanedBuffer loaned = Loan(4);
   std::memcpy(loaned.data(), "mine", 4);
   LoanedBuffer sent = Loan(3);
   std::memcpy(sent.data(), "his", 3);
-  const ReceivedView view = Receive(pool_->MarkSent(std::move(sent)));
+  const ReceivedView view = Receive(Sent(std::move(sent)));
   pool_.reset();
   peer_.reset();
   EXPECT_EQ(std::string(loaned.data(), 4), "mine");
@@ -210,10 +225,9 @@ TEST_F(BufferPoolTest, LoansAndViewsOutliveBothEnds) {
 
 TEST_F(BufferPoolTest, ReclaimTakesBackWhateverIsOut) {
   const LoanedBuffer loaned = Loan(1);
-  const BufferDescriptor sent = pool_->MarkSent(Loan(1));
-  ReceivedView held = Receive(pool_->MarkSent(Loan(65536)));
-  pool_->Close(absl::UnavailableError("died"));
-  pool_->Reclaim();
+  const BufferDescriptor sent = Sent(Loan(1));
+  ReceivedView held = Receive(Sent(Loan(65536)));
+  pool_->Close(absl::UnavailableError("died"), BufferPool::WhatIsOut::kReclaimed);
   EXPECT_EQ(pool_->Census(), (BufferCensus{2, 1, 0, 0, 0, 0}));
   EXPECT_EQ(pool_->out(), 0u);
   ReceivedView late;
@@ -224,7 +238,7 @@ TEST_F(BufferPoolTest, ReclaimTakesBackWhateverIsOut) {
 
 TEST_F(BufferPoolTest, TheReceiverTakesNothingThatWasNotSent) {
   LoanedBuffer loaned = Loan(1);
-  const BufferDescriptor sent = pool_->MarkSent(Loan(1));
+  const BufferDescriptor sent = Sent(Loan(1));
   const uint32_t kLoanedIndex = 1 - sent.index;
   const BufferDescriptor kLies[] = {
       {3, 0, 1},
@@ -257,15 +271,15 @@ TEST_F(BufferPoolTest, AnIndexBeyondThePoolIsNotFollowed) {
 }
 
 TEST_F(BufferPoolTest, ABufferThatIsNotMarkedAsReturnedIsNotBelieved) {
-  const BufferDescriptor sent = pool_->MarkSent(Loan(1));
+  const BufferDescriptor sent = Sent(Loan(1));
   Return(sent.index);
   EXPECT_TRUE(Refused(pool_->Loan(1).status(), absl::StatusCode::kDataLoss, {"which it does not have"}));
 }
 
 TEST_F(BufferPoolTest, ABufferOfAnEarlierGenerationIsNotBelieved) {
-  Receive(pool_->MarkSent(Loan(1))).Reset();
+  Receive(Sent(Loan(1))).Reset();
   EXPECT_EQ(pool_->out(), 0u);
-  const BufferDescriptor sent = pool_->MarkSent(Loan(1));
+  const BufferDescriptor sent = Sent(Loan(1));
   Word(sent.index).bits = BufferWord{BufferState::kReturned, sent.generation - 1, kReceiver}.Pack();
   QueueControl& control = *reinterpret_cast<QueueControl*>(ledger_->data() + BufferPool::ReturnsOffset(pool_->layout()));
   ASSERT_EQ(control.consumed, 1u);
@@ -301,7 +315,7 @@ TEST_F(BufferPoolTest, ThreadsLoanAndDropTogether) {
 
 TEST_F(BufferPoolTest, AForkedChildGivesNothingAway) {
   LoanedBuffer loaned = Loan(1);
-  ReceivedView view = Receive(pool_->MarkSent(Loan(1)));
+  ReceivedView view = Receive(Sent(Loan(1)));
   EXPECT_EQ(RunInChild([&] {
               loaned.Reset();
               view.Reset();

@@ -3,6 +3,7 @@
 #include <sys/socket.h>
 
 #include <cstring>
+#include <optional>
 #include <utility>
 
 #include "absl/strings/str_cat.h"
@@ -42,10 +43,11 @@ absl::Status ChannelCore::EndWith(End end, absl::Status why) {
     const std::lock_guard<std::mutex> lock(mutex_);
     if (end_.load(std::memory_order_relaxed) != End::kOpen) return why_;
     why_ = std::move(why);
+    // Before anybody hears of the end, so that whoever does finds all buffers accounted for.
+    const bool is_gone = end == End::kPeerDied || end == End::kPeerLied;
+    parts_.pool->Close(why_, is_gone ? BufferPool::WhatIsOut::kReclaimed : BufferPool::WhatIsOut::kComesBack);
     end_.store(end);
   }
-  parts_.pool->Close(why_);
-  if (end == End::kPeerDied || end == End::kPeerLied) parts_.pool->Reclaim();
   // The peer, if there is one, finds out by the same flags as when this side closes.
   if (out_.Close()) send(parts_.socket.get(), "", 1, MSG_DONTWAIT | MSG_NOSIGNAL);
   in_.Close();
@@ -60,6 +62,11 @@ absl::Status ChannelCore::PeerLied(absl::string_view how) { return EndWith(End::
 
 absl::Status ChannelCore::PeerClosed() {
   return EndWith(End::kPeerClosed, absl::FailedPreconditionError("the peer has closed the channel"));
+}
+
+absl::Status ChannelCore::PoolClosed() {
+  const absl::Status why = parts_.pool->status();
+  return absl::IsDataLoss(why) ? PeerLied(why.message()) : PeerClosed();
 }
 
 void ChannelCore::PeerDied() {
@@ -99,7 +106,7 @@ absl::Status ChannelCore::CheckOpen() {
 absl::StatusOr<LoanedBuffer> ChannelCore::Loan(size_t size, absl::Duration timeout) {
   if (absl::Status status = CheckOpen(); !status.ok()) return status;
   absl::StatusOr<LoanedBuffer> buffer = parts_.pool->Loan(size, timeout);
-  if (absl::IsDataLoss(buffer.status())) return PeerLied(buffer.status().message());
+  if (absl::IsDataLoss(buffer.status()) || absl::IsFailedPrecondition(buffer.status())) return PoolClosed();
   return buffer;
 }
 
@@ -159,13 +166,14 @@ absl::Status ChannelCore::Send(LoanedBuffer&& buffer, uint64_t tag, absl::Durati
   }
   absl::StatusOr<MessageSlot*> slot = Reserve(timeout);
   if (!slot.ok()) return slot.status();
-  const BufferDescriptor descriptor = parts_.pool->MarkSent(std::move(buffer));
+  const std::optional<BufferDescriptor> descriptor = parts_.pool->MarkSent(std::move(buffer));
+  if (!descriptor.has_value()) return PoolClosed();
   (*slot)->tag = tag;
-  std::memcpy((*slot)->bytes, &descriptor, sizeof(descriptor));
+  std::memcpy((*slot)->bytes, &*descriptor, sizeof(*descriptor));
   AtStep(Step::kDescriptorWritten);
   Publish(kInBuffer);
   Add(sent_, 1);
-  Add(bytes_sent_, descriptor.size);
+  Add(bytes_sent_, descriptor->size);
   return absl::OkStatus();
 }
 

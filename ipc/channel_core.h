@@ -80,6 +80,8 @@ class ChannelCore : public Mourner {
   absl::Status EndWith(End end, absl::Status why);
   absl::Status PeerLied(absl::string_view how);
   absl::Status PeerClosed();
+  // What closed the pool ends the channel.
+  absl::Status PoolClosed();
 
   absl::Status CheckOpen();
   // A slot to fill, or why there is none.

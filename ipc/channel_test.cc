@@ -65,8 +65,8 @@ TEST(ChannelTest, MessagesOfAllSizesGoToAnotherProcessAndBack) {
   EXPECT_EQ(channel->peer().pid, peer.pid());
   EXPECT_EQ(channel->peer().uid, geteuid());
   uint64_t tag = 0;
-  for (const size_t size : {size_t{0}, size_t{1}, size_t{64}, ReceivedView::kInlineBytes, ReceivedView::kInlineBytes + 1, size_t{4096},
-                            size_t{4097}, size_t{65536}}) {
+  for (const size_t size : {size_t{0}, size_t{1}, size_t{64}, ReceivedView::kInlineBytes, ReceivedView::kInlineBytes + 1,
+                            size_t{4096}, size_t{4097}, size_t{65536}}) {
     const std::string content = Content(size);
     ASSERT_EQ(Text(channel->Send(content, ++tag)), "") << size;
     absl::StatusOr<ReceivedView> view = channel->Receive();
@@ -242,7 +242,8 @@ TEST(ChannelTest, ClosingWakesAPeerThatWaitsForABufferOrForRoom) {
   std::atomic<pid_t> waiter = 0;
   std::thread loaning([&] {
     waiter = ThisThread();
-    EXPECT_TRUE(Refused(ends.first->Loan(65536, kForever).status(), absl::StatusCode::kFailedPrecondition, {"the peer has closed"}));
+    EXPECT_TRUE(
+        Refused(ends.first->Loan(65536, kForever).status(), absl::StatusCode::kFailedPrecondition, {"the peer has closed"}));
   });
   while (waiter == 0) std::this_thread::yield();
   AwaitAsleep(waiter);
@@ -323,12 +324,14 @@ TEST(ChannelFdTest, IsReadableWhenThePeerDies) {
   EXPECT_EQ(poll(&poll_fd, 1, -1), 1);
   EXPECT_FALSE(*channel->ArmFd());
   ReceivedView view;
-  EXPECT_TRUE(Refused(channel->TryReceive(view).status(), absl::StatusCode::kUnavailable, {absl::StrCat("process ", peer.pid())}));
+  EXPECT_TRUE(
+      Refused(channel->TryReceive(view).status(), absl::StatusCode::kUnavailable, {absl::StrCat("process ", peer.pid())}));
 }
 
 TEST(ChannelTest, WrongSocketsAndOptionsAreRefused) {
   Pair stream = MakeSocketPair(SOCK_STREAM);
-  EXPECT_TRUE(Refused(Channel::OverSocket(dup(stream.first.get())).status(), absl::StatusCode::kInvalidArgument, {"SOCK_SEQPACKET"}));
+  EXPECT_TRUE(
+      Refused(Channel::OverSocket(dup(stream.first.get())).status(), absl::StatusCode::kInvalidArgument, {"SOCK_SEQPACKET"}));
   Pair pipe = MakePipe();
   EXPECT_FALSE(Channel::OverSocket(dup(pipe.first.get())).ok());
   const auto refused = [](const ChannelOptions& options, const char* what) {
