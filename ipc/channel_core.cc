@@ -2,6 +2,7 @@
 
 #include <sys/socket.h>
 
+#include <cerrno>
 #include <cstring>
 #include <optional>
 #include <utility>
@@ -16,7 +17,7 @@ namespace agentos::ipc {
 namespace {
 
 // Looks without a pause before the clock is asked for the first time: an answer from a peer that is at it comes within these.
-constexpr int kFirstLooks = 512;
+constexpr int kFirstLooks = 1024;
 constexpr int kLooksBetweenClocks = 16;
 // Of a peer that rings without end only so much is read at once; the descriptor stays readable.
 constexpr int kMaxRings = 64;
@@ -148,8 +149,8 @@ absl::Status ChannelCore::Send(absl::string_view bytes, uint64_t tag, absl::Dura
   if (absl::Status status = CheckOpen(); !status.ok()) return status;
   absl::StatusOr<MessageSlot*> slot = Reserve(timeout);
   if (!slot.ok()) return slot.status();
-  (*slot)->tag = tag;
   if (!bytes.empty()) std::memcpy((*slot)->bytes, bytes.data(), bytes.size());
+  (*slot)->tag = tag;
   AtStep(Step::kDescriptorWritten);
   Publish(static_cast<uint32_t>(bytes.size()));
   Add(sent_, 1);
@@ -168,8 +169,8 @@ absl::Status ChannelCore::Send(LoanedBuffer&& buffer, uint64_t tag, absl::Durati
   if (!slot.ok()) return slot.status();
   const std::optional<BufferDescriptor> descriptor = parts_.pool->MarkSent(std::move(buffer));
   if (!descriptor.has_value()) return PoolClosed();
-  (*slot)->tag = tag;
   std::memcpy((*slot)->bytes, &*descriptor, sizeof(*descriptor));
+  (*slot)->tag = tag;
   AtStep(Step::kDescriptorWritten);
   Publish(kInBuffer);
   Add(sent_, 1);
@@ -233,12 +234,13 @@ absl::StatusOr<bool> ChannelCore::TryReceive(ReceivedView& view) {
 
 bool ChannelCore::SpinForNews() {
   for (int i = 0; i < kFirstLooks; ++i) {
-    if (in_.HasNews()) return true;
+    if (in_.SlotHasChanged()) return true;
   }
   const int64_t until = MonotonicNanos() + parts_.spin_nanos;
   do {
+    if (in_.HasNews()) return true;
     for (int i = 0; i < kLooksBetweenClocks; ++i) {
-      if (in_.HasNews()) return true;
+      if (in_.SlotHasChanged()) return true;
       Pause();
     }
   } while (MonotonicNanos() < until);
@@ -272,7 +274,8 @@ absl::StatusOr<bool> ChannelCore::ArmFd() {
   bool gone = false;
   for (int i = 0; i < kMaxRings; ++i) {
     const ssize_t size = recv(parts_.socket.get(), &ring, sizeof(ring), MSG_DONTWAIT);
-    gone = size == 0;
+    // A peer that dies before it has read everything resets the connection.
+    gone = size == 0 || (size < 0 && errno == ECONNRESET);
     if (size <= 0) break;
   }
   if (gone) PeerDied();

@@ -31,9 +31,9 @@ namespace agentos::ipc {
 
 // What a slot of a channel's queue holds beside the queue's own word.
 struct MessageSlot {
-  uint64_t tag;
   // A BufferDescriptor is at the beginning of it when that is what is sent.
   char bytes[ReceivedView::kInlineBytes];
+  uint64_t tag;
 };
 inline constexpr uint32_t kSlotSize = 128;
 static_assert(sizeof(MessageSlot) == kSlotSize - sizeof(uint64_t));

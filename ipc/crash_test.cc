@@ -215,6 +215,13 @@ int Kills() {
   return kSanitized ? 50 : 300;
 }
 
+#if defined(__SANITIZE_THREAD__)
+// It follows no child that was forked beside a thread, and while the bystander is watched there is one.
+constexpr bool kHasBystander = false;
+#else
+constexpr bool kHasBystander = true;
+#endif
+
 TEST(CrashTest, AtRandomMomentsNothingIsLostAndNothingComesTwice) {
   // One that lives through all of it: what happens to others is none of its business.
   SharedTestimony bystander_said;
@@ -223,8 +230,8 @@ TEST(CrashTest, AtRandomMomentsNothingIsLostAndNothingComesTwice) {
     const absl::Status end = Talk(channel, *bystander_said);
     return absl::IsFailedPrecondition(end) ? "" : end.ToString();
   });
-  const std::unique_ptr<Channel> quiet = bystander.Connect();
-  ASSERT_NE(quiet, nullptr) << bystander.why();
+  const std::unique_ptr<Channel> quiet = kHasBystander ? bystander.Connect() : nullptr;
+  ASSERT_EQ(quiet != nullptr, kHasBystander) << bystander.why();
 
   std::mt19937_64 random(20240229);
   for (int i = 0; i < Kills(); ++i) {
@@ -242,8 +249,11 @@ TEST(CrashTest, AtRandomMomentsNothingIsLostAndNothingComesTwice) {
     ASSERT_TRUE(Refused(end, absl::StatusCode::kUnavailable)) << "kill " << i;
     ASSERT_EQ(Drain(*channel, *mine), end);
     ASSERT_EQ(WhatIsWrong(*channel, *mine, *dead), "") << "kill " << i;
-    ASSERT_TRUE(Talk(*quiet, *said_to_bystander, 1).ok());
+    if (quiet != nullptr) {
+      ASSERT_TRUE(Talk(*quiet, *said_to_bystander, 1).ok());
+    }
   }
+  if (quiet == nullptr) return;
   quiet->Close();
   EXPECT_EQ(bystander.AwaitEnd(), "");
   EXPECT_FALSE(bystander_said->disorder || said_to_bystander->disorder);

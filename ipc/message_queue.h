@@ -5,9 +5,10 @@
 //   line 0 (128 bytes)  written by the consumer: how it sleeps, whether it has closed
 //   line 1              written by the consumer: how many slots it has consumed
 //   line 2              written by the producer: how it sleeps while it waits for room, whether it has closed
-//   slots               each of slot_size bytes: a word, and slot_size - 8 bytes of content
+//   slots               each of slot_size bytes: slot_size - 8 bytes of content, and a word
 //
-// A slot's word is published last. Its lower half is the number of the message, counted from 1 over all laps, so that one look at
+// A slot's word is published last. It stands last as well: the consumer keeps looking at it, and the less of the content lies in the
+// same cache line, the less the two are in each other's way. Its lower half is the number of the message, counted from 1 over all laps, so that one look at
 // the slot tells a new message from the one a lap ago, and a message with its content costs one or two cache lines and no look at
 // the producer's index. The upper half is `meta`, which means what the users say. The producer keeps its own index to itself and a
 // copy of the consumer's, and reads that one anew only when the copy says that the queue is full.
@@ -77,7 +78,9 @@ class QueueEnd {
         slot_size_(shape.slot_size) {}
 
   char* SlotAt(uint64_t position) const { return slots_ + (position & (capacity_ - 1)) * slot_size_; }
-  static std::atomic<uint64_t>& WordOf(char* slot) { return *reinterpret_cast<std::atomic<uint64_t>*>(slot); }
+  std::atomic<uint64_t>& WordOf(char* slot) const {
+    return *reinterpret_cast<std::atomic<uint64_t>*>(slot + slot_size_ - sizeof(uint64_t));
+  }
 
   QueueControl* const control_;
   char* const slots_;
@@ -96,7 +99,7 @@ class QueueProducer : public QueueEnd {
     if (produced_ - consumed_ >= capacity_ && !LookForRoom()) [[unlikely]] {
       return nullptr;
     }
-    return SlotAt(produced_) + sizeof(uint64_t);
+    return SlotAt(produced_);
   }
 
   // Makes the reserved slot a message and wakes the consumer if it sleeps; true when it sleeps on a descriptor.
@@ -108,8 +111,15 @@ class QueueProducer : public QueueEnd {
   void Place(uint32_t meta) {
     std::atomic<uint64_t>& word = WordOf(SlotAt(produced_));
     ++produced_;
-    // An exchange, as it must be over before the consumer's word is looked at.
-    word.exchange(uint64_t{meta} << 32 | static_cast<uint32_t>(produced_));
+    const uint64_t bits = uint64_t{meta} << 32 | static_cast<uint32_t>(produced_);
+    // It must be over before the consumer's word is looked at. A plain store and a fence, as an exchange would let the consumer, which
+    // keeps looking, take the line away between the content and the word.
+#if defined(__SANITIZE_THREAD__)
+    word.exchange(bits);
+#else
+    word.store(bits, std::memory_order_release);
+    std::atomic_thread_fence(std::memory_order_seq_cst);
+#endif
   }
   bool WakeConsumer() { return WakeIfAsleep(control_->consumer_sleep); }
 
@@ -157,7 +167,7 @@ class QueueConsumer : public QueueEnd {
       return nullptr;
     }
     meta = static_cast<uint32_t>(word >> 32);
-    return slot + sizeof(uint64_t);
+    return slot;
   }
 
   // Gives the slot that was peeked at back to the producer, and wakes it if it waits for room.
@@ -173,6 +183,10 @@ class QueueConsumer : public QueueEnd {
     WakeIfAsleep(control_->producer_sleep);
   }
 
+  // Whether Peek would have something to tell, for whoever looks again and again.
+  bool SlotHasChanged() const {
+    return static_cast<uint32_t>(WordOf(SlotAt(consumed_)).load(std::memory_order_relaxed)) != NumberOfLastLap();
+  }
   // A message, a lie or the end.
   bool HasNews() {
     uint32_t meta = 0;

@@ -53,7 +53,8 @@ class MessageQueueTest : public testing::Test {
 
   QueueControl& control() { return *reinterpret_cast<QueueControl*>(memory_.get()); }
   std::atomic<uint64_t>& SlotWord(size_t slot) {
-    return *reinterpret_cast<std::atomic<uint64_t>*>(memory_.get() + sizeof(QueueControl) + slot * kSlotSize);
+    return *reinterpret_cast<std::atomic<uint64_t>*>(memory_.get() + sizeof(QueueControl) + (slot + 1) * kSlotSize -
+                                                     sizeof(uint64_t));
   }
 
   const QueueShape shape_;
