@@ -1,5 +1,5 @@
-// What two processes would write by hand to pass 64 bytes on: a ring with one producer and one consumer, and a hand-over by futex.
-// No trust, no buffers, no end: the floors of ipc_benchmark.
+// What two processes would write by hand to pass 64 bytes on: a ring with one producer and one consumer, and a hand-over by
+// futex. No trust, no buffers, no end: the floors of ipc_benchmark.
 //
 // Thread rule: one process on each end.
 // Lifetime: in memory that both map and that begins as zeros.

@@ -11,7 +11,8 @@
 // Lifetime: a LoanedBuffer keeps its pool's memory alive, and gives the buffer back when it is destroyed.
 // Units: bytes; buffers are aligned to 4096.
 // Errors: Loan answers ResourceExhausted at once, or DeadlineExceeded after waiting, when the class is exhausted; InvalidArgument
-// for a size that no class holds; DataLoss when the receiver gave back what it did not have; once the pool is closed what closed it.
+// for a size that no class holds; DataLoss when the receiver gave back what it did not have; once the pool is closed what closed
+// it.
 // Cost: a loan is a lock without contention and a pop, whatever its size. No allocation, no system call.
 //
 //   auto pool = BufferPool::Create({.classes = {{4096, 256}, {65536, 64}}});
@@ -128,8 +129,8 @@ class BufferPool : public std::enable_shared_from_this<BufferPool> {
   // For whoever carries buffers to another process.
 
   bool Owns(const LoanedBuffer& buffer) const { return buffer.pool_.get() == this; }
-  // The buffer, which is this pool's, is the receiver's from here on, and `buffer` empty. Nullopt, and nothing happens, when the pool is
-  // closed: it would come back no more.
+  // The buffer, which is this pool's, is the receiver's from here on, and `buffer` empty. Nullopt, and nothing happens, when the
+  // pool is closed: it would come back no more.
   std::optional<BufferDescriptor> MarkSent(LoanedBuffer&& buffer);
   // Whether fewer than `limit` buffers are out, or became so within `timeout`, or the pool is closed.
   bool AwaitOutBelow(uint32_t limit, absl::Duration timeout);

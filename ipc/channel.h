@@ -1,20 +1,21 @@
 // A channel between two operating-system processes: messages both ways through shared memory, without a copy for large ones.
 //
-// Send(bytes) copies once; Send(LoanedBuffer) moves the buffer and copies nothing. Receive gives a view, which gives the buffer back
-// when it is destroyed. While both sides are awake a message costs no system call and no allocation: a receiver spins a little
-// before it sleeps, and the sender makes a system call only when the receiver sleeps.
+// Send(bytes) copies once; Send(LoanedBuffer) moves the buffer and copies nothing. Receive gives a view, which gives the buffer
+// back when it is destroyed. While both sides are awake a message costs no system call and no allocation: a receiver spins a
+// little before it sleeps, and the sender makes a system call only when the receiver sleeps.
 //
 // Nothing the peer does goes beyond its channel. When it dies (told by the kernel, at once) its loans are taken back, what it had
-// sent can still be received, and then every call answers Unavailable. When it lies, that is, writes what it never writes when it is
-// sound, the channel is closed with DataLoss and the reason. A peer that keeps buffers keeps at most max_held_by_peer.
+// sent can still be received, and then every call answers Unavailable. When it lies, that is, writes what it never writes when it
+// is sound, the channel is closed with DataLoss and the reason. A peer that keeps buffers keeps at most max_held_by_peer.
 //
-// Thread rule: one thread at a time sends, one at a time receives; the two are independent. Loan, Close, Stats and the destruction of
-// views and loans: any thread. In a forked child every call answers FailedPrecondition and the destructor does nothing to the parent.
+// Thread rule: one thread at a time sends, one at a time receives; the two are independent. Loan, Close, Stats and the
+// destruction of views and loans: any thread. In a forked child every call answers FailedPrecondition and the destructor does
+// nothing to the parent.
 // Lifetime: no call may be under way when the channel is destroyed, which closes it. Views and loans may outlive it.
 // Units: bytes, absl::Duration; a timeout of zero never sleeps.
-// Errors: ResourceExhausted (no room, no buffer, or the quota, without a timeout), DeadlineExceeded, InvalidArgument (too large, a
-// loan of another channel), FailedPrecondition (closed, here or by the peer), Unavailable (the peer died), DataLoss (it lied). A
-// LoanedBuffer that could not be sent is still the caller's.
+// Errors: ResourceExhausted (no room, no buffer, or the quota, without a timeout), DeadlineExceeded, InvalidArgument (too large,
+// a loan of another channel), FailedPrecondition (closed, here or by the peer), Unavailable (the peer died), DataLoss (it lied).
+// A LoanedBuffer that could not be sent is still the caller's.
 // Source: memfd_create(2), futex(2), unix(7), pidfd_open(2).
 //
 //   absl::StatusOr<LoanedBuffer> frame = channel->Loan(1 << 20);
@@ -44,8 +45,8 @@ class ChannelCore;
 
 class Channel {
  public:
-  // Over a connected SOCK_SEQPACKET Unix socket, which it takes over. Both ends call it: it returns when they have agreed. Errors:
-  // handshake.h's, and FailedPrecondition for memory that is not sealed.
+  // Over a connected SOCK_SEQPACKET Unix socket, which it takes over. Both ends call it: it returns when they have agreed.
+  // Errors: handshake.h's, and FailedPrecondition for memory that is not sealed.
   static absl::StatusOr<std::unique_ptr<Channel>> OverSocket(int socket, const ChannelOptions& options = {});
   // As Close.
   ~Channel();

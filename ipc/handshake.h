@@ -1,12 +1,13 @@
-// How two processes get to know each other over a Unix socket, before anything is shared: who they are, and what memory they have.
+// How two processes get to know each other over a Unix socket, before anything is shared: who they are, and what memory they
+// have.
 //
-// Each side sends a hello with the shape of its memory and the descriptors of it, checks the other one's, and then says whether it
-// agrees. Nothing of the peer is mapped before its hello has been checked; who it is says the kernel, not the peer.
+// Each side sends a hello with the shape of its memory and the descriptors of it, checks the other one's, and then says whether
+// it agrees. Nothing of the peer is mapped before its hello has been checked; who it is says the kernel, not the peer.
 //
 // Thread rule: any thread; a socket belongs to one thread.
 // Units: deadlines as in futex.h.
-// Errors: PermissionDenied for a process of a user who may not connect; FailedPrecondition for another version, for what is no peer of
-// this kind, and for a peer that refuses (its reason is named); DeadlineExceeded; Unavailable when the peer went away.
+// Errors: PermissionDenied for a process of a user who may not connect; FailedPrecondition for another version, for what is no
+// peer of this kind, and for a peer that refuses (its reason is named); DeadlineExceeded; Unavailable when the peer went away.
 // Source: unix(7) (SCM_RIGHTS, SCM_CREDENTIALS, SO_PEERCRED), pidfd_open(2).
 //
 //   absl::StatusOr<PeerHello> hello = ExchangeHellos(socket, mine, {getuid()}, deadline);

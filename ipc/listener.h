@@ -1,12 +1,13 @@
 // How two processes that know a name find each other: one listens, the other one connects.
 //
-// An address is "unix:@name", which is in no file system and gone with the listener however that ends, or "unix:/path", whose file a
-// listener that is killed leaves behind.
+// An address is "unix:@name", which is in no file system and gone with the listener however that ends, or "unix:/path", whose
+// file a listener that is killed leaves behind.
 //
 // Thread rule: any thread; several may accept at a time, as each of them waits for its own peer's handshake.
 // Lifetime: channels outlive their listener.
-// Errors: InvalidArgument for an address that is not Unix's; AlreadyExists when somebody listens there or the file exists; Unavailable
-// when nobody listens; DeadlineExceeded when nobody comes; else Channel::OverSocket's, after which Accept can be called again.
+// Errors: InvalidArgument for an address that is not Unix's; AlreadyExists when somebody listens there or the file exists;
+// Unavailable when nobody listens; DeadlineExceeded when nobody comes; else Channel::OverSocket's, after which Accept can be
+// called again.
 // Source: unix(7).
 //
 //   absl::StatusOr<std::unique_ptr<ipc::Listener>> listener = ipc::Listen("unix:@agents");

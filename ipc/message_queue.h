@@ -7,11 +7,12 @@
 //   line 2              written by the producer: how it sleeps while it waits for room, whether it has closed
 //   slots               each of slot_size bytes: slot_size - 8 bytes of content, and a word
 //
-// A slot's word is published last. It stands last as well: the consumer keeps looking at it, and the less of the content lies in the
-// same cache line, the less the two are in each other's way. Its lower half is the number of the message, counted from 1 over all laps, so that one look at
-// the slot tells a new message from the one a lap ago, and a message with its content costs one or two cache lines and no look at
-// the producer's index. The upper half is `meta`, which means what the users say. The producer keeps its own index to itself and a
-// copy of the consumer's, and reads that one anew only when the copy says that the queue is full.
+// A slot's word is published last. It stands last as well: the consumer keeps looking at it, and the less of the content lies in
+// the same cache line, the less the two are in each other's way. Its lower half is the number of the message, counted from 1 over
+// all laps, so that one look at the slot tells a new message from the one a lap ago, and a message with its content costs one or
+// two cache lines and no look at the producer's index. The upper half is `meta`, which means what the users say. The producer
+// keeps its own index to itself and a copy of the consumer's, and reads that one anew only when the copy says that the queue is
+// full.
 //
 // Trust: everything is read once into a local and checked. A consumer's index that lies outside what was produced, and a slot
 // number that is neither this lap's nor the last one's, are answered as lies. No lie leads outside the memory.
@@ -94,7 +95,8 @@ class QueueProducer : public QueueEnd {
   // `memory` is aligned to 128 and as large as shape.Bytes(); the shape is valid.
   QueueProducer(char* memory, QueueShape shape) : QueueEnd(memory, shape), sleeper_(&control_->producer_sleep) {}
 
-  // The content of the next slot, slot_size - 8 bytes; null when the queue is full or the peer lied. Nothing happens until Publish.
+  // The content of the next slot, slot_size - 8 bytes; null when the queue is full or the peer lied. Nothing happens until
+  // Publish.
   char* Reserve() {
     if (produced_ - consumed_ >= capacity_ && !LookForRoom()) [[unlikely]] {
       return nullptr;
@@ -112,8 +114,8 @@ class QueueProducer : public QueueEnd {
     std::atomic<uint64_t>& word = WordOf(SlotAt(produced_));
     ++produced_;
     const uint64_t bits = uint64_t{meta} << 32 | static_cast<uint32_t>(produced_);
-    // It must be over before the consumer's word is looked at. A plain store and a fence, as an exchange would let the consumer, which
-    // keeps looking, take the line away between the content and the word.
+    // It must be over before the consumer's word is looked at. A plain store and a fence, as an exchange would let the consumer,
+    // which keeps looking, take the line away between the content and the word.
 #if defined(__SANITIZE_THREAD__)
     word.exchange(bits);
 #else

@@ -2,8 +2,8 @@
 //
 // Thread rule: any thread.
 // Lifetime: views keep it alive, and with it the mapping.
-// Errors: Create answers what SharedMemory::Adopt does. Take answers DataLoss for a descriptor that is not of a buffer that was sent.
-// After a lie lied() is true; what was taken before stays readable.
+// Errors: Create answers what SharedMemory::Adopt does. Take answers DataLoss for a descriptor that is not of a buffer that was
+// sent. After a lie lied() is true; what was taken before stays readable.
 //
 //   auto buffers = PeerBuffers::Create(std::move(memory), /*me=*/getpid());
 //   ReceivedView view;

@@ -1,7 +1,8 @@
-// Tells of the death of other processes at once, without asking: one thread for all channels of this process sleeps on their pidfds.
+// Tells of the death of other processes at once, without asking: one thread for all channels of this process sleeps on their
+// pidfds.
 //
-// A thread, because whoever waits for a message sleeps on a word of shared memory, and the kernel has no call that sleeps on a word
-// and on a pidfd. It exists while something is watched.
+// A thread, because whoever waits for a message sleeps on a word of shared memory, and the kernel has no call that sleeps on a
+// word and on a pidfd. It exists while something is watched.
 //
 // Thread rule: any thread, but not from a mourner. A forked child watches anew and never touches what its parent watches.
 // Lifetime: a mourner that is gone is not called. Once Forget has returned the pidfd may be closed.

@@ -1,8 +1,8 @@
 // What was received: bytes that are read where the sender has written them. Small messages lie in the view itself.
 //
 // Thread rule: a view belongs to one thread at a time; it may be destroyed on another thread than it was received on.
-// Lifetime: data() is valid until the view is moved from, assigned to or destroyed; that gives the buffer back to its sender. A view
-// may outlive its channel and its sender, whose memory it keeps.
+// Lifetime: data() is valid until the view is moved from, assigned to or destroyed; that gives the buffer back to its sender. A
+// view may outlive its channel and its sender, whose memory it keeps.
 // Trust: a sender that does not keep to the rules can change the bytes of a large message while they are read. A reader that does
 // not trust its sender checks what it has copied, not what it is about to copy.
 //
