@@ -32,9 +32,9 @@ absl::Status Watch(int epoll_fd, int fd) {
 
 absl::StatusOr<std::unique_ptr<LaneEvents>> LaneEvents::Create() {
   UniqueFd bell(eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK));
-  if (!bell.valid()) return absl::ErrnoToStatus(errno, "eventfd");
+  if (!bell) return absl::ErrnoToStatus(errno, "eventfd");
   UniqueFd timer(timerfd_create(CLOCK_MONOTONIC, TFD_CLOEXEC | TFD_NONBLOCK));
-  if (!timer.valid()) return absl::ErrnoToStatus(errno, "timerfd_create");
+  if (!timer) return absl::ErrnoToStatus(errno, "timerfd_create");
   return std::unique_ptr<LaneEvents>(new LaneEvents(std::move(bell), std::move(timer)));
 }
 
@@ -52,9 +52,9 @@ void LaneEvents::SetTimer(int64_t at_ns) {
 
 absl::StatusOr<std::unique_ptr<RingEvents>> RingEvents::Create(const LaneEvents& lane) {
   UniqueFd epoll(epoll_create1(EPOLL_CLOEXEC));
-  if (!epoll.valid()) return absl::ErrnoToStatus(errno, "epoll_create1");
+  if (!epoll) return absl::ErrnoToStatus(errno, "epoll_create1");
   UniqueFd ready(eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK));
-  if (!ready.valid()) return absl::ErrnoToStatus(errno, "eventfd");
+  if (!ready) return absl::ErrnoToStatus(errno, "eventfd");
   for (const int fd : {ready.get(), lane.bell_fd(), lane.timer_fd()}) {
     if (absl::Status watched = Watch(epoll.get(), fd); !watched.ok()) return watched;
   }

@@ -148,7 +148,7 @@ absl::StatusOr<LaunchedProgram> LaunchProgram(const ProcessRequest& request) {
   failures->in.Reset();
   Failure failure{};
   const bool failed = read(failures->out.get(), &failure, sizeof(failure)) == sizeof(failure);
-  if (failed || !program.pidfd.valid()) {
+  if (failed || !program.pidfd) {
     kill(process, SIGKILL);
     waitpid(process, nullptr, 0);
     if (!failed) return absl::ErrnoToStatus(pidfd_error, "pidfd_open");

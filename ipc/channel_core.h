@@ -25,7 +25,7 @@
 #include "agentos/ipc/peer_watch.h"
 #include "agentos/ipc/received_view.h"
 #include "agentos/ipc/shared_memory.h"
-#include "agentos/ipc/unique_fd.h"
+#include "agentos/ring/unique_fd.h"
 
 namespace agentos::ipc {
 

@@ -25,7 +25,7 @@
 #include "absl/status/statusor.h"
 #include "agentos/ipc/message_queue.h"
 #include "agentos/ipc/pool_layout.h"
-#include "agentos/ipc/unique_fd.h"
+#include "agentos/ring/unique_fd.h"
 
 namespace agentos::ipc {
 

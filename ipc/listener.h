@@ -26,7 +26,7 @@
 #include "absl/time/time.h"
 #include "agentos/ipc/channel.h"
 #include "agentos/ipc/channel_options.h"
-#include "agentos/ipc/unique_fd.h"
+#include "agentos/ring/unique_fd.h"
 
 namespace agentos::ipc {
 

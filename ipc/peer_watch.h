@@ -25,7 +25,7 @@
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
 #include "agentos/ipc/fork_guard.h"
-#include "agentos/ipc/unique_fd.h"
+#include "agentos/ring/unique_fd.h"
 
 namespace agentos {
 

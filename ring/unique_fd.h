@@ -4,7 +4,7 @@
 // Errors: none; what close(2) says is lost, as in a destructor. Who must know submits a Close entry instead.
 //
 //   UniqueFd file(open(path, O_RDONLY | O_CLOEXEC));
-//   if (!file.valid()) return absl::ErrnoToStatus(errno, path);
+//   if (!file) return absl::ErrnoToStatus(errno, path);
 
 #ifndef AGENTOS_RING_UNIQUE_FD_H_
 #define AGENTOS_RING_UNIQUE_FD_H_
@@ -31,7 +31,7 @@ class UniqueFd {
   UniqueFd& operator=(const UniqueFd&) = delete;
   ~UniqueFd() { Reset(); }
 
-  bool valid() const { return fd_ >= 0; }
+  explicit operator bool() const { return fd_ >= 0; }
   int get() const { return fd_; }
 
   // The descriptor is the caller's from now on.

@@ -23,7 +23,7 @@ TEST(UniqueFdTest, AMoveLeavesNothingBehind) {
   UniqueFd first(OpenNull());
   const int fd = first.get();
   UniqueFd second(std::move(first));
-  EXPECT_FALSE(first.valid());  // NOLINT(bugprone-use-after-move)
+  EXPECT_FALSE(first);  // NOLINT(bugprone-use-after-move)
   EXPECT_EQ(second.get(), fd);
   UniqueFd third(OpenNull());
   const int replaced = third.get();
@@ -35,7 +35,7 @@ TEST(UniqueFdTest, AMoveLeavesNothingBehind) {
 TEST(UniqueFdTest, ReleaseGivesItAwayAndResetTakesAnother) {
   UniqueFd owner(OpenNull());
   const int fd = owner.Release();
-  EXPECT_FALSE(owner.valid());
+  EXPECT_FALSE(owner);
   EXPECT_TRUE(IsOpen(fd));
   owner.Reset(fd);
   owner.Reset();

@@ -155,7 +155,8 @@ class Checker:
         below = source in self._level and destination in self._level and self._level[source] < self._level[destination]
         if below and destination not in rules['also'].get(source, []):
             self._report(edge, 'layers', f'{source}/ is below {destination}/ and must not name it')
-        if destination in rules['leaves'] and source != destination and not self._is_file(dep):
+        is_leaf = destination in rules['leaves'] and destination not in rules['also'].get(source, [])
+        if is_leaf and source != destination and not self._is_file(dep):
             self._report(edge, 'leaves', f'no other folder may name {destination}/')
         for place, users in rules['sole_users'].items():
             if matches(dep, place) and target.label not in users['targets'] and source not in users['folders']:

@@ -11,8 +11,9 @@ _LAYERS = [
 ]
 
 # What a folder may name beyond that. The tests of executor/ stand on testing/, whose simulation of a ring stands on executor/'s seam:
-# no target leads back to itself.
+# no target leads back to itself. Some examples are measured as the programs that they are.
 _ALSO = {
+    "benchmarks": ["examples"],
     "testing": ["executor"],
 }
 

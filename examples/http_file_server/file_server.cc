@@ -93,7 +93,7 @@ absl::StatusOr<UniqueFd> Listen(const std::string& address, std::string& bound) 
   if (!parsed.ok()) return parsed.status();
   const int family = parsed->storage.ss_family;
   UniqueFd listener(socket(family, SOCK_STREAM | SOCK_CLOEXEC, 0));
-  if (!listener.valid()) return absl::ErrnoToStatus(errno, "socket");
+  if (!listener) return absl::ErrnoToStatus(errno, "socket");
   const int on = 1;
   if (family != AF_UNIX) setsockopt(listener.get(), SOL_SOCKET, SO_REUSEADDR, &on, sizeof(on));
   if (bind(listener.get(), reinterpret_cast<const sockaddr*>(&parsed->storage), parsed->length) != 0) {
@@ -110,7 +110,7 @@ absl::StatusOr<UniqueFd> Listen(const std::string& address, std::string& bound) 
 
 absl::StatusOr<std::unique_ptr<FileServer>> FileServer::Create(AsyncRing& ring, FileServerOptions options) {
   UniqueFd root(open(options.root.c_str(), O_PATH | O_DIRECTORY | O_CLOEXEC));
-  if (!root.valid()) return absl::ErrnoToStatus(errno, absl::StrCat("root ", options.root));
+  if (!root) return absl::ErrnoToStatus(errno, absl::StrCat("root ", options.root));
   std::string bound;
   absl::StatusOr<UniqueFd> listener = Listen(options.address, bound);
   if (!listener.ok()) return listener.status();

@@ -50,7 +50,7 @@ int Serve(agentos::FileServerOptions options) {
   sigaddset(&ending, SIGTERM);
   sigprocmask(SIG_BLOCK, &ending, nullptr);
   const agentos::UniqueFd signals(signalfd(-1, &ending, SFD_CLOEXEC));
-  if (!signals.valid()) return Fail(absl::ErrnoToStatus(errno, "signalfd"));
+  if (!signals) return Fail(absl::ErrnoToStatus(errno, "signalfd"));
 
   absl::StatusOr<std::unique_ptr<agentos::IoUringManager>> manager =
       agentos::IoUringManager::Create({.threading = agentos::Threading::kOneThread});

@@ -10,7 +10,7 @@
 
 #include "absl/status/status.h"
 #include "agentos/examples/quickstart/temporary_tree.h"
-#include "agentos/examples/quickstart/unique_fd.h"
+#include "agentos/ring/unique_fd.h"
 #include "gtest/gtest.h"
 
 namespace agentos::quickstart {

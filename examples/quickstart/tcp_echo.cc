@@ -12,7 +12,7 @@
 #include "absl/status/status.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/string_view.h"
-#include "agentos/examples/quickstart/unique_fd.h"
+#include "agentos/ring/unique_fd.h"
 
 namespace agentos::quickstart {
 
