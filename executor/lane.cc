@@ -550,7 +550,7 @@ void Lane::Place(BoundRing& ring, Slot& slot) {
   NoteChange(ring);
   if (ring.waiters.empty()) [[likely]] {
     if (Slot* dropped = ring.Complete(&slot, now_ns_)) Drop(dropped);
-    return;
+    return NoteReady(ring);
   }
   Waiter* taker = nullptr;
   for (Waiter* waiter = ring.waiters.front(); waiter != nullptr; waiter = waiter->next_of_ring) {
@@ -563,8 +563,9 @@ void Lane::Place(BoundRing& ring, Slot& slot) {
   if (taker != nullptr) {
     taker->slot = &slot;
     ring.Conclude(&slot, now_ns_);
-  } else if (Slot* dropped = ring.Complete(&slot, now_ns_)) {
-    Drop(dropped);
+  } else {
+    if (Slot* dropped = ring.Complete(&slot, now_ns_)) Drop(dropped);
+    NoteReady(ring);
   }
   for (Waiter* waiter = ring.waiters.front(); waiter != nullptr; waiter = waiter->next_of_ring) {
     if (waiter->outcome != Waiter::Outcome::kWaiting) continue;

@@ -162,6 +162,11 @@ class Lane {
   // Disposes of a completion that nobody will read: an fd in it is closed.
   void Discard(Slot* slot);
 
+  // The same for the rings of a group, each in its turn.
+  size_t DeliverReady(RingGroup& group, absl::Span<SyscallCompletionEntry> out);
+  // Takes a ring out of its group.
+  void LeaveGroup(BoundRing& ring);
+
   // Tells all waiters of a ring that it is gone.
   void DismissWaiters(BoundRing& ring);
   // Registers the pool's memory with the submission ring, for as long as `ring` lives; tells the pool what came of it.
@@ -284,6 +289,14 @@ class Lane {
     ring.events->changed = true;
     changed_.push_back(&ring);
   }
+  // After a completion was placed.
+  void NoteReady(BoundRing& ring) {
+    if (ring.group == nullptr || ring.is_ready) [[likely]] {
+      return;
+    }
+    TellGroup(ring);
+  }
+  void TellGroup(BoundRing& ring);
   // Before the lock is given up.
   void ShowChanges();
   // Any thread.

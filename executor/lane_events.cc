@@ -1,10 +1,12 @@
 #include <unistd.h>
 
+#include <algorithm>
 #include <utility>
 
 #include "agentos/executor/lane.h"
 
-// Rings that an event loop watches: what rings when, and how the descriptors of rings follow what is in them.
+// Who else hears of completions than those that wait for one ring: event loops that watch descriptors, and whoever waits for a group
+// of rings.
 
 namespace agentos {
 
@@ -50,6 +52,34 @@ void Lane::ShowChanges() {
   changed_.clear();
   if (kernel_->Unsubmitted() > 0) return events_->SetTimer(MonotonicNanos() + kPauseNs);
   events_->SetTimer(timers_.empty() ? LaneEvents::kNoTimer : timers_.earliest_ns());
+}
+
+void Lane::TellGroup(BoundRing& ring) {
+  ring.is_ready = true;
+  ring.group->ready.push_back(&ring);
+  for (Waiter* waiter = ring.group->waiters.front(); waiter != nullptr; waiter = waiter->next_of_ring) {
+    if (waiter->outcome == Waiter::Outcome::kWaiting) Satisfy(*waiter, Waiter::Outcome::kSatisfied);
+  }
+}
+
+size_t Lane::DeliverReady(RingGroup& group, absl::Span<SyscallCompletionEntry> out) {
+  size_t count = 0;
+  while (count < out.size() && !group.ready.empty()) {
+    BoundRing& ring = *group.ready.front();
+    group.ready.pop_front();
+    count += DeliverOldest(ring, out.subspan(count));
+    ring.is_ready = !ring.completed().empty();
+    // With more than there was room for: the others first.
+    if (ring.is_ready) group.ready.push_back(&ring);
+  }
+  return count;
+}
+
+void Lane::LeaveGroup(BoundRing& ring) {
+  if (ring.group == nullptr) return;
+  std::erase(ring.group->ready, &ring);
+  ring.is_ready = false;
+  ring.group = nullptr;
 }
 
 void Lane::RingLoopBell() {

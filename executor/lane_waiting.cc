@@ -38,7 +38,8 @@ void LaneLock::Sleep(std::condition_variable& condition, int64_t deadline_ns) {
 void Lane::Await(LaneLock& lock, Waiter& waiter, Deadline& deadline) {
   const int64_t deadline_ns = deadline.ns();
   waiter.outcome = Waiter::Outcome::kWaiting;
-  waiter.ring->waiters.PushBack(&waiter);
+  RingWaiters& others = waiter.group == nullptr ? waiter.ring->waiters : waiter.group->waiters;
+  others.PushBack(&waiter);
   waiter.of_ring = true;
   waiters_.PushBack(&waiter);
   while (waiter.outcome == Waiter::Outcome::kWaiting) {
@@ -63,7 +64,7 @@ void Lane::Await(LaneLock& lock, Waiter& waiter, Deadline& deadline) {
       lock.Sleep(waiter.wake_up, deadline_ns);
     }
   }
-  if (waiter.of_ring) waiter.ring->waiters.Remove(&waiter);
+  if (waiter.of_ring) others.Remove(&waiter);
   waiters_.Remove(&waiter);
   if (leader_ != nullptr) return;
   for (Waiter* next = waiters_.front(); next != nullptr; next = next->next_of_lane) {

@@ -86,7 +86,38 @@ RingExecutor::RingExecutor(const Options& options, std::unique_ptr<FileWorkers> 
 
 RingExecutor::~RingExecutor() = default;
 
+RingGroupId RingExecutor::MakeGroup() {
+  const std::lock_guard<std::mutex> lock(groups_mutex_);
+  groups_.push_back(std::make_unique<RingGroup>(lanes_[groups_.size() % lanes_.size()].get()));
+  return static_cast<RingGroupId>(groups_.size());
+}
+
+RingGroup* RingExecutor::FindGroup(RingGroupId group) const {
+  const std::lock_guard<std::mutex> lock(groups_mutex_);
+  return group == 0 || group > groups_.size() ? nullptr : groups_[group - 1].get();
+}
+
+absl::StatusOr<size_t> RingExecutor::WaitGroup(RingGroupId id, size_t min, absl::Span<SyscallCompletionEntry> out,
+                                               Deadline& deadline) {
+  RingGroup& group = *FindGroup(id);
+  LaneLock lock(*group.lane);
+  Lane& lane = *lock.lane();
+  lane.Drive();
+  for (size_t count = 0;;) {
+    count += lane.DeliverReady(group, out.subspan(count));
+    if (count >= min) return count;
+    Waiter waiter;
+    waiter.what = Waiter::For::kGroup;
+    waiter.group = &group;
+    lane.Await(lock, waiter, deadline);
+    if (waiter.outcome != Waiter::Outcome::kWaiting) continue;
+    if (count > 0) return count;
+    return absl::DeadlineExceededError(absl::StrCat("no completion for the rings of group ", id));
+  }
+}
+
 BoundRing* RingExecutor::MakeRing(Pid pid, const RingOptions& options) {
+  RingGroup* const group = FindGroup(options.group);
   BoundRing* ring = nullptr;
   {
     std::lock_guard<std::mutex> lock(rings_mutex_);
@@ -103,9 +134,14 @@ BoundRing* RingExecutor::MakeRing(Pid pid, const RingOptions& options) {
   for (;;) {
     Lane* lane = ring->lane.load(std::memory_order_acquire);
     lock.Lock(*lane);
-    if (ring->lane.load(std::memory_order_acquire) == lane) break;
+    if (ring->lane.load(std::memory_order_acquire) == lane) {
+      if (group == nullptr || group->lane == lane) break;
+      // Unused, so that nothing of it is on the lane.
+      ring->lane.store(group->lane, std::memory_order_release);
+    }
     lock.Unlock();
   }
+  ring->group = group;
   ring->Reset(pid, options, options_.observer);
   // An abandoned entry of the former owner may have held a position.
   ring->positions = PositionOrder();
@@ -466,6 +502,7 @@ absl::Status RingExecutor::DestroyLocked(BoundRing& ring, Pid pid, std::unique_p
   while (Slot* slot = ring.TakeOldest()) lane.Discard(slot);
   lane.Forget(ring);
   events = lane.Unwatch(ring);
+  lane.LeaveGroup(ring);
   ring.life = BoundRing::Life::kUnused;
   lane.Drive();
   if (leftovers.empty()) return absl::OkStatus();

@@ -65,7 +65,13 @@ class RingExecutor {
   RingExecutor(const RingExecutor&) = delete;
   RingExecutor& operator=(const RingExecutor&) = delete;
 
-  // A ring for `pid`, active. Precondition: the options are valid.
+  // A group without rings.
+  RingGroupId MakeGroup();
+  bool HasGroup(RingGroupId group) const { return FindGroup(group) != nullptr; }
+  // Waits for `min` completions of a group's rings and takes them. Precondition: HasGroup.
+  absl::StatusOr<size_t> WaitGroup(RingGroupId group, size_t min, absl::Span<SyscallCompletionEntry> out, Deadline& deadline);
+
+  // A ring for `pid`, active. Precondition: the options are valid, and HasGroup or no group.
   BoundRing* MakeRing(Pid pid, const RingOptions& options);
 
   // Each answers NotFound when `ring` is not (any more) that of `pid`.
@@ -138,6 +144,11 @@ class RingExecutor {
   // The descriptors that entries must not touch, which every lane knows.
   std::mutex own_fds_mutex_;
   std::vector<int> own_fds_;
+
+  RingGroup* FindGroup(RingGroupId group) const;
+
+  mutable std::mutex groups_mutex_;
+  std::vector<std::unique_ptr<RingGroup>> groups_;
 
   std::mutex rings_mutex_;
   std::vector<std::unique_ptr<BoundRing>> rings_;

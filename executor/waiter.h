@@ -8,6 +8,7 @@
 #include <atomic>
 #include <condition_variable>
 #include <cstdint>
+#include <deque>
 #include <memory>
 #include <vector>
 
@@ -20,6 +21,7 @@ namespace agentos {
 
 class Lane;
 class BoundRing;
+struct RingGroup;
 
 struct Waiter {
   enum class For : uint8_t {
@@ -29,13 +31,17 @@ struct Waiter {
     kCount,
     // Nothing under way any more.
     kDrained,
+    // A completion of any ring of the group.
+    kGroup,
   };
   enum class Outcome : uint8_t { kWaiting, kSatisfied, kTakenByAnother, kRingGone };
 
   For what = For::kCount;
   Seq seq = 0;
   size_t count = 0;
+  // Of kGroup the group, of the others the ring.
   BoundRing* ring = nullptr;
+  RingGroup* group = nullptr;
 
   Outcome outcome = Outcome::kWaiting;
   // For kEntry: the completion, handed over the moment it came, out of every queue.
@@ -77,6 +83,16 @@ class WaiterList {
 using RingWaiters = WaiterList<&Waiter::next_of_ring, &Waiter::prev_of_ring>;
 using LaneWaiters = WaiterList<&Waiter::next_of_lane, &Waiter::prev_of_lane>;
 
+// Rings of one lane that are waited for together.
+struct RingGroup {
+  explicit RingGroup(Lane* its_lane) : lane(its_lane) {}
+
+  Lane* const lane;
+  RingWaiters waiters;
+  // Those that have completions, the longest waiting first. Some may have been reaped meanwhile.
+  std::deque<BoundRing*> ready;
+};
+
 // A process's ring bound to the lane that drives it. Its memory is never given back while the executor lives, only reused, so
 // that a caller may look at one without holding a lock; what it finds is settled under the lane's lock.
 class BoundRing : public SyscallCompletionRing {
@@ -104,7 +120,10 @@ class BoundRing : public SyscallCompletionRing {
   std::vector<int> files;
   // Set when an event loop watches the ring: it stays on its lane then, too.
   std::unique_ptr<RingEvents> events;
-  bool must_stay() const { return !registrations.empty() || !files.empty() || events != nullptr; }
+  RingGroup* group = nullptr;
+  // Whether it stands in the group's `ready`.
+  bool is_ready = false;
+  bool must_stay() const { return !registrations.empty() || !files.empty() || events != nullptr || group != nullptr; }
 };
 
 }  // namespace agentos

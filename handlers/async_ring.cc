@@ -12,6 +12,7 @@
 #include "absl/strings/str_cat.h"
 #include "absl/time/clock.h"
 #include "absl/types/span.h"
+#include "agentos/handlers/async_ring_group.h"
 #include "agentos/handlers/call_and_log.h"
 #include "agentos/handlers/ring_mailbox.h"
 
@@ -83,6 +84,7 @@ AsyncRing::~AsyncRing() {
   mailbox_->Close();
   if (!owns_ring_) StopAll();
   closing_ = true;
+  if (group_ != nullptr) group_->Forget(*this);
   spawned_.DestroyAll();
   for (Place& place : places_) {
     if (place.live) LetGo(place);
@@ -156,7 +158,14 @@ std::optional<uint64_t> AsyncRing::Begin(PendingOperation& operation, SyscallSub
   const uint64_t token = TokenOf(index);
   entry.set_user_data(token);
   batch_.push_back(std::move(entry));
+  NoteBegun();
   return token;
+}
+
+void AsyncRing::NoteBegun() {
+  if (group_ == nullptr || has_begun_) return;
+  has_begun_ = true;
+  group_->NoteBegun(*this);
 }
 
 void AsyncRing::Abandon(PendingOperation& operation) noexcept {
@@ -195,8 +204,17 @@ void AsyncRing::DriveUntil(const bool& done) {
 }
 
 size_t AsyncRing::RunReady() {
-  size_t handed_out = Turn(0, absl::ZeroDuration());
+  if (group_ != nullptr) return group_->RunReady();
+  const size_t handed_out = Turn(0, absl::ZeroDuration());
   // What began by that must be under way before the program waits elsewhere.
+  return handed_out + SubmitBegun();
+}
+
+size_t AsyncRing::SubmitBegun() {
+  size_t handed_out = 0;
+  while (depth_ == 0 && !mailbox_->MaySleep()) ServeMailbox();
+  if (unwanted_ > 0) handed_out += DropUnwanted();
+  if (ring_gone_) return handed_out + EndAll();
   while (const size_t count = ring_gone_ ? 0 : NextBatch()) {
     seqs_.resize(count);
     const absl::Status submitted =
@@ -227,6 +245,7 @@ absl::Status AsyncRing::RunUntilIdle(absl::Duration timeout) {
 }
 
 size_t AsyncRing::Turn(size_t min, absl::Duration timeout) {
+  if (group_ != nullptr) return group_->Turn(min, timeout);
   if (depth_ > 0) {
     // Within a callback: the completions of the outer turn are not all handed out yet.
     std::vector<SyscallCompletionEntry> out(kTurn);
@@ -381,7 +400,10 @@ size_t AsyncRing::EndAll() {
 }
 
 bool AsyncRing::HandOut(SyscallCompletionEntry& done) {
-  if (done.user_data == RingMailbox::kWakeUp) return false;
+  if (done.user_data == RingMailbox::kWakeUp) {
+    NoteBegun();
+    return false;
+  }
   const uint32_t index = PlaceOf(done.user_data);
   if (index >= places_.size() || places_[index].seq != done.seq || TokenOf(index) != done.user_data) [[unlikely]] {
     return false;
@@ -394,6 +416,8 @@ bool AsyncRing::HandOut(SyscallCompletionEntry& done) {
     FreePlace(index);
     --accepted_;
     if (operation != nullptr) operation->ring_ = nullptr;
+    // There is room again for those that wait for it.
+    if (!batch_.empty()) NoteBegun();
   }
   if (operation != nullptr) {
     operation->OnCompletion(done);

@@ -46,6 +46,8 @@
 
 namespace agentos {
 
+class AsyncRingGroup;
+
 class AsyncRing {
  public:
   // As many operations under way as a ring can have.
@@ -150,6 +152,7 @@ class AsyncRing {
   using Entry = SyscallSubmissionEntry;
   friend class PendingOperation;
   friend class AsyncOperation;
+  friend class AsyncRingGroup;
   friend class CompletionStream;
   friend class OperationHandle;
 
@@ -180,6 +183,9 @@ class AsyncRing {
   void FreePlace(uint32_t place);
 
   void DriveUntil(const bool& done);
+  // Serves what came from elsewhere and submits what has begun; waits for nothing. How many operations ended by that.
+  size_t SubmitBegun();
+  void NoteBegun();
   // Submits, waits for `min` completions at most until the timeout, and hands out what is there.
   size_t Turn(size_t min, absl::Duration timeout);
   size_t TurnInto(std::vector<SyscallCompletionEntry>& out, size_t min, absl::Duration timeout);
@@ -200,6 +206,10 @@ class AsyncRing {
   IoUringManager& manager_;
   const Pid pid_;
   const bool owns_ring_;
+  // Set when it is driven together with others.
+  AsyncRingGroup* group_ = nullptr;
+  // Whether the group knows that there is something to submit.
+  bool has_begun_ = false;
   // The most entries that the ring may hold.
   const size_t room_;
   const std::shared_ptr<handlers_internal::RingMailbox> mailbox_;

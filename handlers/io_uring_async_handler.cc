@@ -36,55 +36,82 @@ AsyncRing* IoUringAsyncHandler::RingOf(Pid pid) const {
   return found == rings_.end() ? nullptr : found->second.get();
 }
 
-absl::StatusOr<AsyncRing*> IoUringAsyncHandler::FindOrMake(Pid pid) {
-  std::unique_ptr<AsyncRing>& ring = rings_[pid];
-  if (ring == nullptr) {
-    absl::StatusOr<std::unique_ptr<AsyncRing>> made =
-        manager_->HasRing(pid) ? AsyncRing::Adopt(*manager_, pid) : AsyncRing::Create(*manager_, pid);
-    if (!made.ok()) {
-      rings_.erase(pid);
-      return made.status();
-    }
-    ring = *std::move(made);
-  }
-  return ring.get();
+absl::Status IoUringAsyncHandler::AddProcess(Pid pid, RingOptions limits) { return Make(pid, limits).status(); }
+
+void IoUringAsyncHandler::Forget(Pid pid) {
+  const auto found = rings_.find(pid);
+  if (found == rings_.end()) return;
+  std::erase(adopted_, found->second.get());
+  // What it is answered with may ask for more, of other processes.
+  const std::unique_ptr<AsyncRing> ring = std::move(found->second);
+  rings_.erase(found);
 }
 
-std::vector<AsyncRing*> IoUringAsyncHandler::Busy() const {
+absl::StatusOr<AsyncRing*> IoUringAsyncHandler::Make(Pid pid, const RingOptions& limits) {
+  if (group_ == nullptr) {
+    absl::StatusOr<std::unique_ptr<AsyncRingGroup>> group = AsyncRingGroup::Create(*manager_);
+    if (!group.ok()) return group.status();
+    group_ = *std::move(group);
+  }
+  absl::StatusOr<std::unique_ptr<AsyncRing>> made = group_->MakeRing(pid, limits);
+  if (!made.ok()) return made.status();
+  return (rings_[pid] = *std::move(made)).get();
+}
+
+absl::StatusOr<AsyncRing*> IoUringAsyncHandler::FindOrMake(Pid pid) {
+  if (AsyncRing* ring = RingOf(pid); ring != nullptr) return ring;
+  if (!manager_->HasRing(pid)) return Make(pid, AsyncRing::DefaultOptions());
+  absl::StatusOr<std::unique_ptr<AsyncRing>> adopted = AsyncRing::Adopt(*manager_, pid);
+  if (!adopted.ok()) return adopted.status();
+  adopted_.push_back(adopted->get());
+  return (rings_[pid] = *std::move(adopted)).get();
+}
+
+std::vector<AsyncRing*> IoUringAsyncHandler::BusyAdopted() const {
   std::vector<AsyncRing*> busy;
-  for (const auto& [pid, ring] : rings_) {
-    if (ring->under_way() > 0) busy.push_back(ring.get());
+  for (AsyncRing* ring : adopted_) {
+    if (ring->under_way() > 0) busy.push_back(ring);
   }
   return busy;
 }
 
 size_t IoUringAsyncHandler::under_way() const {
-  size_t sum = 0;
-  for (const auto& [pid, ring] : rings_) sum += ring->under_way();
+  size_t sum = group_ == nullptr ? 0 : group_->under_way();
+  for (const AsyncRing* ring : adopted_) sum += ring->under_way();
   return sum;
 }
 
 size_t IoUringAsyncHandler::RunReady() {
-  size_t ended = 0;
-  // Answers may bring requests of processes that are new.
-  for (AsyncRing* ring : Busy()) ended += ring->RunReady();
+  size_t ended = group_ == nullptr ? 0 : group_->RunReady();
+  for (AsyncRing* ring : BusyAdopted()) ended += ring->RunReady();
   return ended;
 }
 
 size_t IoUringAsyncHandler::RunOnce(absl::Duration timeout) {
-  const std::vector<AsyncRing*> busy = Busy();
-  if (busy.empty()) return 0;
+  const std::vector<AsyncRing*> adopted = BusyAdopted();
+  if (!adopted.empty()) return RunOnceWithAdopted(adopted, timeout);
+  return group_ == nullptr || group_->under_way() == 0 ? 0 : group_->RunOnce(timeout);
+}
+
+size_t IoUringAsyncHandler::RunOnceWithAdopted(const std::vector<AsyncRing*>& adopted, absl::Duration timeout) {
+  std::vector<AsyncRing*> busy = adopted;
+  if (group_ != nullptr) {
+    for (const auto& [pid, ring] : rings_) {
+      if (ring->under_way() > 0 && std::find(adopted_.begin(), adopted_.end(), ring.get()) == adopted_.end())
+        busy.push_back(ring.get());
+    }
+  }
   if (busy.size() == 1) return busy.front()->RunOnce(timeout);
   const absl::Time deadline = absl::Now() + timeout;
   for (;;) {
     if (const size_t ended = RunReady(); ended > 0) return ended;
     std::vector<pollfd> watched;
-    for (AsyncRing* ring : Busy()) {
+    for (AsyncRing* ring : busy) {
       if (const absl::StatusOr<int> fd = ring->event_fd(); fd.ok())
         watched.push_back({.fd = *fd, .events = POLLIN, .revents = 0});
     }
-    // Where descriptors have run out the rings are waited for in turn.
-    if (watched.empty()) return busy.front()->RunOnce(std::min(timeout, absl::Milliseconds(1)));
+    // Where descriptors have run out the first one is waited for, a little.
+    if (watched.size() < busy.size()) return busy.front()->RunOnce(std::min(timeout, absl::Milliseconds(1)));
     const absl::Duration left = deadline - absl::Now();
     if (left <= absl::ZeroDuration()) return 0;
     const timespec wait = absl::ToTimespec(left);

@@ -153,6 +153,24 @@ TEST_P(IoUringAsyncHandlerTest, ARingThatTheProcessHasIsUsedAndLeftToIt) {
   EXPECT_EQ(shared_->WaitCompletions(kPid, 1, 1, absl::InfiniteDuration())->at(0).user_data, 5u);
 }
 
+TEST_P(IoUringAsyncHandlerTest, AProcessMayHaveLimitsAndBeBesideAnAdoptedOne) {
+  ASSERT_TRUE(handler_->AddProcess(1, {.sq_size = 4, .cq_size = 4, .max_in_flight = 1}).ok());
+  EXPECT_TRUE(Refused(handler_->AddProcess(1, {}), absl::StatusCode::kAlreadyExists));
+  ASSERT_TRUE(shared_->CreateRing(2).ok());
+  std::vector<Pair> pairs;
+  std::vector<Pid> order;
+  for (Pid pid = 0; pid < 4; ++pid) {
+    pairs.push_back(MakeSocketPair(SOCK_STREAM));
+    registry_.Handle(pid, Syscall::Recv(pairs.back().first.get(), 1, 0),
+                     AnswerCallback([&order, pid](const SyscallAnswer&) { order.push_back(pid); }));
+  }
+  EXPECT_EQ(handler_->RunOnce(absl::Milliseconds(1)), 0u);
+  for (const Pid pid : {3, 2, 0, 1}) {
+    ASSERT_EQ(send(pairs[pid].second.get(), "x", 1, 0), 1);
+    while (order.empty() || order.back() != pid) handler_->RunOnce();
+  }
+}
+
 TEST_P(IoUringAsyncHandlerTest, PassesOnWhatIsNotIoBound) {
   int answers = 0;
   registry_.Handle(kPid, Syscall::Sleep(absl::Seconds(1)), AnswerCallback([&](const SyscallAnswer& answer) {

@@ -174,6 +174,10 @@ class IoUringManager::Impl {
     if (absl::Status status = options.Validate(); !status.ok()) return status;
     std::lock_guard<std::mutex> lock(directory_mutex_);
     if (directory_.Find(pid) != nullptr) return absl::AlreadyExistsError(absl::StrCat("pid ", pid, " has a ring already"));
+    if (options.group != 0 && !executor_->HasGroup(options.group)) {
+      return absl::InvalidArgumentError(
+          absl::StrCat("RingOptions.group is ", options.group, ": there is no such group; make one with NewRingGroup"));
+    }
     BoundRing* ring = executor_->MakeRing(pid, options);
     // Before anybody finds it and has more to say.
     if (observer_ != nullptr) observer_->OnRingCreated(pid, options);
@@ -417,6 +421,22 @@ absl::StatusOr<size_t> IoUringManager::WaitCompletions(Pid pid, size_t min, absl
   }
   Deadline deadline(timeout);
   return impl_->WithRing(pid, [&](BoundRing& ring) { return impl_->executor().WaitMany(ring, pid, min, out, deadline); });
+}
+
+absl::StatusOr<RingGroupId> IoUringManager::NewRingGroup() {
+  if (absl::Status status = impl_->guard().Check(); !status.ok()) return status;
+  return impl_->executor().MakeGroup();
+}
+
+absl::StatusOr<size_t> IoUringManager::WaitGroup(RingGroupId group, size_t min, absl::Span<SyscallCompletionEntry> out,
+                                                 absl::Duration timeout) {
+  if (absl::Status status = impl_->guard().Check(); !status.ok()) return status;
+  if (min > out.size()) {
+    return absl::InvalidArgumentError(absl::StrCat("min is ", min, ": it must not be larger than the memory for ", out.size()));
+  }
+  if (!impl_->executor().HasGroup(group)) return absl::NotFoundError(absl::StrCat("there is no group ", group, " of rings"));
+  Deadline deadline(timeout);
+  return impl_->executor().WaitGroup(group, min, out, deadline);
 }
 
 absl::StatusOr<size_t> IoUringManager::SubmitAndWait(Pid pid, absl::Span<SyscallSubmissionEntry> entries, absl::Span<Seq> seqs,

@@ -120,6 +120,13 @@ class IoUringManager {
   // The same into the caller's memory; `max` is out.size().
   absl::StatusOr<size_t> WaitCompletions(Pid pid, size_t min, absl::Span<SyscallCompletionEntry> out, absl::Duration timeout);
 
+  // A group without rings: those that are made with RingOptions.group are waited for together, by one thread that serves many
+  // processes. They share a kernel ring.
+  absl::StatusOr<RingGroupId> NewRingGroup();
+
+  // WaitCompletions for all rings of a group, each in its turn; the entries say whose they are. NotFound when there is no such group.
+  absl::StatusOr<size_t> WaitGroup(RingGroupId group, size_t min, absl::Span<SyscallCompletionEntry> out, absl::Duration timeout);
+
   // SubmitBatch and WaitCompletions with one kernel entry for both. When the batch is refused nothing is waited for.
   absl::StatusOr<size_t> SubmitAndWait(Pid pid, absl::Span<SyscallSubmissionEntry> entries, absl::Span<Seq> seqs, size_t min,
                                        absl::Span<SyscallCompletionEntry> out, absl::Duration timeout);

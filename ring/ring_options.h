@@ -47,6 +47,8 @@ struct RingOptions {
   size_t max_file_size = size_t{1} << 30;
   // How many of its waiting entries start for each one of a ring of weight 1; 1 to 1,000.
   size_t weight = 1;
+  // The group that it belongs to; 0 means none.
+  RingGroupId group = 0;
   // How long DestroyRing waits for entries that are slow to stop.
   absl::Duration destroy_timeout = absl::Seconds(5);
 

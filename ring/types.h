@@ -21,6 +21,9 @@ using Pid = uint32_t;
 // Names one accepted entry of one ring. A ring counts from 1 upward without gaps; 0 is never a sequence number.
 using Seq = uint64_t;
 
+// Rings that one thread waits for together (IoUringManager::NewRingGroup). 0 is no group.
+using RingGroupId = uint32_t;
+
 // Which of a ring's waiting entries starts first.
 enum class Priority : uint8_t { kBackground, kNormal, kUrgent };
 

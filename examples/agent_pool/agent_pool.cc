@@ -44,7 +44,7 @@ absl::StatusOr<std::unique_ptr<AgentPool>> AgentPool::Create(std::shared_ptr<IoU
     limits.max_in_flight = 4;
     limits.max_bytes_in_flight = 256 << 10;
     limits.weight = agent->heavy ? kHeavyWeight : 1;
-    if (absl::Status made = manager->CreateRing(agent->pid, limits); !made.ok()) return made;
+    if (absl::Status made = pool->handler_->AddProcess(agent->pid, limits); !made.ok()) return made;
   }
   for (const std::unique_ptr<Agent>& agent : pool->agents_) pool->nursery_->Spawn(pool->Work(*agent));
   return pool;

@@ -1,7 +1,5 @@
 // The README's four ways in, taken out of it, each reading the same file.
 
-#include "examples/readme/ways.inc"
-
 #include <poll.h>
 
 #include <memory>
@@ -16,6 +14,9 @@
 #include "agentos/manager/io_uring_manager.h"
 #include "agentos/testing/test_support.h"
 #include "gtest/gtest.h"
+// clang-format off: the README's code wants the headers above it.
+#include "examples/readme/ways.inc"
+// clang-format on
 
 namespace agentos {
 namespace {
