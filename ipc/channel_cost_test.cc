@@ -3,10 +3,8 @@
 #include <sys/syscall.h>
 
 #include <cstddef>
-#include <cstdlib>
 #include <map>
 #include <memory>
-#include <new>
 #include <string>
 #include <utility>
 
@@ -18,31 +16,10 @@
 #include "agentos/ipc/channel_options.h"
 #include "agentos/ipc/channel_test_support.h"
 #include "agentos/ipc/received_view.h"
+#include "agentos/testing/allocation_count.h"
 #include "agentos/testing/system_call_trace.h"
 #include "agentos/testing/test_support.h"
 #include "gtest/gtest.h"
-
-namespace {
-
-thread_local size_t allocations = 0;
-
-[[maybe_unused]] void* Allocate(size_t size) {
-  ++allocations;
-  if (void* memory = std::malloc(size)) return memory;
-  throw std::bad_alloc();
-}
-
-}  // namespace
-
-// A sanitizer has its own, and says so when the two are mixed.
-#if !defined(__SANITIZE_ADDRESS__) && !defined(__SANITIZE_THREAD__)
-void* operator new(size_t size) { return Allocate(size); }
-void* operator new[](size_t size) { return Allocate(size); }
-void operator delete(void* memory) noexcept { std::free(memory); }
-void operator delete[](void* memory) noexcept { std::free(memory); }
-void operator delete(void* memory, size_t /*size*/) noexcept { std::free(memory); }
-void operator delete[](void* memory, size_t /*size*/) noexcept { std::free(memory); }
-#endif
 
 namespace agentos::ipc {
 namespace {
@@ -85,11 +62,12 @@ TEST_P(ChannelCostTest, AMessageMakesNoSystemCallAndNoAllocationWhileBothAreAwak
     const std::unique_ptr<Channel> channel = peer.Connect(AwakeOptions());
     if (channel == nullptr) return peer.why().ToString();
     std::string problem = RoundTrips(*channel, bytes, 10);
-    const size_t allocations_before = allocations;
+    const size_t before = AllocationCount();
     MarkSystemCalls();
     if (problem.empty()) problem = RoundTrips(*channel, bytes, kRounds);
     MarkSystemCalls();
-    if (allocations != allocations_before) problem += absl::StrCat(allocations - allocations_before, " allocations");
+    if (const size_t allocations = AllocationCount() - before; allocations > 0)
+      problem += absl::StrCat(allocations, " allocations");
     return problem;
   });
   if (trace.refused) GTEST_SKIP() << "this machine allows no tracing";

@@ -6,10 +6,8 @@
 #include <array>
 #include <cstddef>
 #include <cstdint>
-#include <cstdlib>
 #include <map>
 #include <memory>
-#include <new>
 #include <string>
 
 #include "absl/status/statusor.h"
@@ -18,31 +16,10 @@
 #include "agentos/manager/io_uring_manager.h"
 #include "agentos/manager/manager_fixture.h"
 #include "agentos/manager/trace_options.h"
+#include "agentos/testing/allocation_count.h"
 #include "agentos/testing/system_call_trace.h"
 #include "agentos/testing/test_support.h"
 #include "gtest/gtest.h"
-
-namespace {
-
-thread_local size_t allocations = 0;
-
-[[maybe_unused]] void* Allocate(size_t size) {
-  ++allocations;
-  if (void* memory = std::malloc(size)) return memory;
-  throw std::bad_alloc();
-}
-
-}  // namespace
-
-// A sanitizer has its own, and says so when the two are mixed.
-#if !defined(__SANITIZE_ADDRESS__) && !defined(__SANITIZE_THREAD__)
-void* operator new(size_t size) { return Allocate(size); }
-void* operator new[](size_t size) { return Allocate(size); }
-void operator delete(void* memory) noexcept { std::free(memory); }
-void operator delete[](void* memory) noexcept { std::free(memory); }
-void operator delete(void* memory, size_t /*size*/) noexcept { std::free(memory); }
-void operator delete[](void* memory, size_t /*size*/) noexcept { std::free(memory); }
-#endif
 
 namespace agentos {
 namespace {
@@ -89,9 +66,9 @@ TEST_P(TraceCostTest, NoAllocationPerRecord) {
     auto manager = Make(mode);
     ASSERT_TRUE(manager.ok()) << manager.status();
     for (int i = 0; i < 10; ++i) ASSERT_EQ(Round(**manager, file.get()), "");
-    const size_t before = allocations;
+    const size_t before = AllocationCount();
     for (int i = 0; i < 50; ++i) ASSERT_EQ(Round(**manager, file.get()), "");
-    EXPECT_EQ(allocations - before, 0u) << static_cast<int>(mode);
+    EXPECT_EQ(AllocationCount() - before, 0u) << static_cast<int>(mode);
   }
 }
 
