@@ -16,6 +16,7 @@ PROGRAMS = {
     "o_direct_benchmark": ["o_direct_read_"],
     "timeout_benchmark": ["read_with_timeout_32/", "read_without_timeout_32/"],
     "handlers_benchmark": ["read_by_"],
+    "trace_benchmark": ["read_unrecorded_32/", "read_recorded_"],
     "two_threads_benchmark": ["cached_read_32_threads_"],
     "many_pids_benchmark": ["reads_of_"],
     "idle_rings_benchmark": ["idle_rings/"],
@@ -23,7 +24,7 @@ PROGRAMS = {
 }
 
 # Works whose contenders, those WITH_THREADS aside, use no thread but the caller's.
-SINGLE_THREADED = ["nop_", "cached_read_32/", "cached_read_1/", "read_with_timeout_32/", "read_without_timeout_32/", "reads_of_", "read_by_"]
+SINGLE_THREADED = ["nop_", "cached_read_32/", "cached_read_1/", "read_with_timeout_32/", "read_without_timeout_32/", "reads_of_", "read_by_", "read_unrecorded_32/", "read_recorded_"]
 WITH_THREADS = ["pool", "libuv", "threads_executor"]
 
 THREADINGS = ["any_thread", "one_thread"]
@@ -113,6 +114,12 @@ def all_rows():
         yield Row(f"32 reads by a handler over coroutines [{threading}]", coroutine, f"read_by_handler_32/ours:{threading}", 1.3)
         many = f"read_by_coroutine_10000/ours:{threading}"
         yield Row(f"10,000 requests of a handler over coroutines [{threading}]", many, f"read_by_handler_10000/ours:{threading}", 1.3)
+
+    for where in ["file", "memory"]:
+        for threading in THREADINGS:
+            recorded = f"read_recorded_to_{where}_32/ours:{threading}"
+            label = f"32 reads recorded to {where} over unrecorded [{threading}]"
+            yield Row(label, f"read_unrecorded_32/ours:{threading}", recorded, 1.05)
 
     for depth in [32, 128]:
         yield from _rows_of_work(f"O_DIRECT 4 KiB read, {depth} at a time", f"o_direct_read_{depth}", 1.1, ["pread", "pool4"], THREADINGS)

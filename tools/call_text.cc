@@ -264,7 +264,8 @@ std::string ShortTime(double ns) {
   if (ns < 999.5) return absl::StrFormat("%.0fns", ns);
   if (ns < 999.5e3) return absl::StrFormat("%.3gus", ns / 1e3);
   if (ns < 999.5e6) return absl::StrFormat("%.3gms", ns / 1e6);
-  return absl::StrFormat(ns < 9999.5e9 ? "%.4gs" : "%.0fs", ns / 1e9);
+  if (ns < 9999.5e9) return absl::StrFormat("%.4gs", ns / 1e9);
+  return absl::StrFormat("%.0fs", ns / 1e9);
 }
 
 std::string QuotedText(absl::string_view bytes, size_t most) {
