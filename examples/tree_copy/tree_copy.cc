@@ -25,6 +25,9 @@ namespace {
 
 // Smaller files are read and written whole.
 constexpr off_t kLarge = 1 << 20;
+// Batches that are listed before the first one is copied.
+constexpr size_t kGather = 8;
+constexpr size_t kSpread = 128;
 // What WriteFile makes new files with, before the umask.
 constexpr mode_t kNewFileMode = 0644;
 
@@ -55,14 +58,17 @@ class TreeCopy {
     }
     directories_.push_back({from, to, status.st_mode, 0});
     while (!directories_.empty()) {
-      const FileToCopy directory = std::move(directories_.back());
-      directories_.pop_back();
-      if (!MakeDirectory(directory)) continue;
-      List(directory);
-      while (files_.size() >= options_.parallel) co_await CopyBatch();
-      if (options_.stop.stop_requested()) co_return Fail(absl::CancelledError("stopped"));
+      while (!directories_.empty() && files_.size() < kGather * options_.parallel) {
+        const FileToCopy directory = std::move(directories_.back());
+        directories_.pop_back();
+        if (MakeDirectory(directory)) List(directory);
+      }
+      SpreadFiles();
+      while (!files_.empty()) {
+        if (options_.stop.stop_requested()) co_return Fail(absl::CancelledError("stopped"));
+        co_await CopyBatch();
+      }
     }
-    while (!files_.empty()) co_await CopyBatch();
     // Last, so that directories nobody may write to can be filled.
     for (const FileToCopy& directory : made_) SetMode(directory);
     co_return std::move(result_);
@@ -122,6 +128,16 @@ class TreeCopy {
     }
     if (error) return Problem(link.from, error.message());
     ++result_.links;
+  }
+
+  // Takes neighbours apart: two that make files in the same directory wait for its lock.
+  void SpreadFiles() {
+    std::vector<FileToCopy> spread;
+    spread.reserve(files_.size());
+    for (size_t first = 0; first < kSpread; ++first) {
+      for (size_t i = first; i < files_.size(); i += kSpread) spread.push_back(std::move(files_[i]));
+    }
+    files_ = std::move(spread);
   }
 
   Task<void> CopyBatch() {
