@@ -13,6 +13,7 @@
 #include "agentos/executor/plain_file_calls.h"
 #include "agentos/ring/result_buffer_pool.h"
 #include "agentos/ring/slot.h"
+#include "agentos/ring/unique_fd.h"
 
 namespace agentos {
 
@@ -24,6 +25,9 @@ struct FileJob : FileWorkers::Job {
   Slot* slot = nullptr;
   size_t max_file_size = 0;
   PooledBuffer first_buffer;
+  // Of a CopyFileRange: the files stay the same ones until the worker comes to it, whatever becomes of the entry's descriptors.
+  UniqueFd from_file;
+  UniqueFd to_file;
 
   FileCallResult result;
   int64_t duration_ns = 0;

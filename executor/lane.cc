@@ -24,7 +24,7 @@ constexpr OperationKinds kBytesMoved = {OperationKind::kReadFile, OperationKind:
                                         OperationKind::kWrite,    OperationKind::kSend,      OperationKind::kRecv,
                                         OperationKind::kSendTo,   OperationKind::kRecvFrom,  OperationKind::kIpcSend,
                                         OperationKind::kIpcRecv,  OperationKind::kSplice,    OperationKind::kReadInto,
-                                        OperationKind::kRecvInto, OperationKind::kRecvMany};
+                                        OperationKind::kRecvInto, OperationKind::kRecvMany,  OperationKind::kCopyFileRange};
 
 template <typename Op>
 FilePath PathOf(const Op& op) {
@@ -42,6 +42,10 @@ void RunFileJob(FileWorkers::Job* base) {
     job->result = OpenFile(PathOf(*open), open->flags, open->mode);
   } else if (const auto* truncate = std::get_if<operation::Ftruncate>(&operation)) {
     job->result = TruncateFile(truncate->fd, truncate->size);
+  } else if (const auto* range = std::get_if<operation::CopyFileRange>(&operation)) {
+    job->result = CopyFileRangeOnce(*range, job->from_file.get(), job->to_file.get());
+    job->from_file.Reset();
+    job->to_file.Reset();
   } else {
     const auto& read = std::get<operation::ReadFile>(operation);
     job->result = ReadWholeFile(PathOf(read), job->max_file_size, std::move(job->first_buffer));
@@ -219,6 +223,7 @@ void Lane::Begin(Slot& slot) {
     case OperationKind::kIpcRecv:
       return BeginIpc(slot);
     case OperationKind::kWriteFile:
+    case OperationKind::kCopyFileRange:
       return BeginJob(slot);
     case OperationKind::kOpen:
       return BeginOpen(slot);
@@ -270,6 +275,15 @@ void Lane::BeginJob(Slot& slot) {
   job->slot = &slot;
   job->max_file_size = RingOf(slot).options().max_file_size;
   if (slot.entry.kind() == OperationKind::kReadFile) job->first_buffer = buffers_.Acquire(kFirstReadSize);
+  if (const auto* range = std::get_if<operation::CopyFileRange>(&slot.entry.operation())) {
+    job->from_file = HoldFile(range->from_fd);
+    if (job->from_file) job->to_file = HoldFile(range->to_fd);
+    if (!job->to_file) {
+      slot.progress.error = errno;
+      delete job;
+      return Finish(slot);
+    }
+  }
   slot.progress.place = SlotPlace::kWorker;
   slot.job = job;
   if (last_new_job_ == nullptr) {
@@ -280,6 +294,14 @@ void Lane::BeginJob(Slot& slot) {
   last_new_job_ = job;
   ++new_jobs_;
   ++jobs_under_way_;
+}
+
+UniqueFd Lane::HoldFile(int fd) const {
+  if (IsOwnFd(fd)) {
+    errno = EBADF;
+    return UniqueFd();
+  }
+  return UniqueFd(fcntl(fd, F_DUPFD_CLOEXEC, 0));
 }
 
 void Lane::BeginIpc(Slot& slot) {

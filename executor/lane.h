@@ -226,6 +226,8 @@ class Lane {
   void BeginKernelStep(Slot& slot);
   void BeginLseek(Slot& slot);
   void BeginJob(Slot& slot);
+  // Another descriptor of an entry's file; empty, and errno, where there is none to be had.
+  UniqueFd HoldFile(int fd) const;
   void BeginIpc(Slot& slot);
   void BeginOpen(Slot& slot);
   void BeginSlowOpen(FileJob* job);

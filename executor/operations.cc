@@ -161,6 +161,7 @@ const std::array<Steps, kOperationKinds> kSteps = {{
     {FillRecvInto, EndRead},
     {FillAcceptMany, EndAcceptMany},
     {FillRecvMany, EndRecvMany},
+    {},
 }};
 
 // A Close would leave the registration behind; the others name no file there, or have a way of their own to do it.

@@ -206,6 +206,18 @@ FileCallResult OpenFile(const FilePath& file, int flags, mode_t mode) {
   return {.value = fd};
 }
 
+FileCallResult CopyFileRangeOnce(const operation::CopyFileRange& range, int from_fd, int to_fd) {
+  off64_t from = range.from_offset;
+  off64_t to = range.to_offset;
+  ssize_t copied;
+  do {
+    copied = copy_file_range(from_fd, from == kCurrentPosition ? nullptr : &from, to_fd, to == kCurrentPosition ? nullptr : &to,
+                             range.size, 0);
+  } while (copied < 0 && errno == EINTR);
+  if (copied < 0) return {.error_number = errno};
+  return {.value = copied};
+}
+
 FileCallResult TruncateFile(int fd, int64_t size) {
   int outcome;
   do {

@@ -52,6 +52,9 @@ FileCallResult WriteWholeFile(const FilePath& file, absl::string_view data, cons
 // openat(2), close-on-exec added, for a confined open that the kernel's ring cannot; value = the fd.
 FileCallResult OpenFile(const FilePath& file, int flags, mode_t mode);
 
+// copy_file_range(2); value = the bytes of this one call.
+FileCallResult CopyFileRangeOnce(const operation::CopyFileRange& range, int from_fd, int to_fd);
+
 // ftruncate(2), for kernels whose io_uring cannot.
 FileCallResult TruncateFile(int fd, int64_t size);
 

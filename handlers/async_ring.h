@@ -111,6 +111,9 @@ class AsyncRing {
   AsyncOperation Splice(int from_fd, int64_t from_offset, int to_fd, int64_t to_offset, size_t size, uint32_t flags = 0) {
     return Run(Entry::Splice(pid_, from_fd, from_offset, to_fd, to_offset, size, flags, 0));
   }
+  AsyncOperation CopyFileRange(int from_fd, int64_t from_offset, int to_fd, int64_t to_offset, size_t size) {
+    return Run(Entry::CopyFileRange(pid_, from_fd, from_offset, to_fd, to_offset, size, 0));
+  }
   AsyncOperation Socket(int domain, int type, int protocol = 0) { return Run(Entry::Socket(pid_, domain, type, protocol, 0)); }
   AsyncOperation Shutdown(int fd, int how) { return Run(Entry::Shutdown(pid_, fd, how, 0)); }
   AsyncOperation Poll(int fd, uint32_t events) { return Run(Entry::Poll(pid_, fd, events, 0)); }

@@ -1,12 +1,14 @@
 // CopyFile and SendFile: moves the bytes of a file to another file, or to a socket, without their passing through this process.
 //
-// The kernel moves them through pipes (splice(2)), which saves a copy; where a file system or a device cannot splice they are read
-// and written in chunks (file_stream.h). Two pipes are filled and emptied side by side, so that reading and writing overlap.
+// From file to file the kernel copies by itself (copy_file_range(2)), by reference where the file system can share blocks. To a
+// socket, and between file systems of different kinds, it moves the bytes through pipes (splice(2)), which saves a copy; two pipes
+// are filled and emptied side by side, so that reading and writing overlap. Where a file or a device can do neither the bytes are
+// read and written in chunks (file_stream.h).
 //
 // Thread rule: as AsyncRing.
 // Lifetime: destroying the task stops it; what was copied by then stays.
 // Errors: in the result, beside the count of bytes that are certain to have arrived, from the beginning and without a gap.
-// Source: splice(2), pipe(7).
+// Source: copy_file_range(2), splice(2), pipe(7).
 //
 //   CopyResult copied = co_await CopyFile(ring, "movie.mkv", "backup.mkv",
 //                                         {.progress = [](uint64_t bytes, uint64_t size) { Show(bytes, size); }});
@@ -30,9 +32,8 @@
 namespace agentos {
 
 struct CopyOptions {
-  // Bytes that move at once. Larger writes get larger pages from the kernel, from memory that nobody has touched yet: in virtual
-  // machines a copy by 1 MiB is now and then ten times slower.
-  size_t chunk_size = size_t{128} << 10;
+  // Bytes that move at once, between two looks at `stop`; 0 is what suits the way that they go.
+  size_t chunk_size = 0;
   // Called after each chunk, on the loop's thread: how many bytes have moved, and the size of the file when it began (0 where
   // unknown).
   std::function<void(uint64_t bytes, uint64_t size)> progress = nullptr;

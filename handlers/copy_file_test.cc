@@ -3,6 +3,7 @@
 #include "agentos/handlers/copy_file.h"
 
 #include <fcntl.h>
+#include <sys/mman.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -14,6 +15,7 @@
 #include <vector>
 
 #include "absl/status/status.h"
+#include "absl/strings/str_cat.h"
 #include "absl/time/time.h"
 #include "agentos/handlers/async_ring.h"
 #include "agentos/handlers/async_ring_fixture.h"
@@ -92,6 +94,23 @@ TEST_P(CopyFileTest, FilesThatSayTheyAreEmptyAreCopiedToo) {
   EXPECT_TRUE(copied.status.ok()) << copied.status;
   EXPECT_GT(copied.bytes, 100u);
   EXPECT_EQ(Slurp(Path("to")).size(), copied.bytes);
+}
+
+TEST_P(CopyFileTest, WhereTheKernelCannotCopyByItselfTheBytesGoAnotherWay) {
+  const std::string content = Content(1 << 20);
+  Spill(Path("from"), content);
+  Spill(Path("to"), "begin ");
+  const Fd from(open(Path("from").c_str(), O_RDONLY | O_CLOEXEC));
+  const Fd to(open(Path("to").c_str(), O_WRONLY | O_APPEND | O_CLOEXEC));
+  const CopyResult appended = ring().RunUntilComplete(CopyRange(ring(), from.get(), 0, to.get(), 0, kAll));
+  EXPECT_TRUE(appended.status.ok()) << appended.status;
+  EXPECT_EQ(appended.bytes, content.size());
+  EXPECT_TRUE(Slurp(Path("to")) == "begin " + content);
+  // A file system of another kind than that of any directory.
+  const Fd memory(memfd_create("copy", MFD_CLOEXEC));
+  const CopyResult crossed = ring().RunUntilComplete(CopyRange(ring(), from.get(), 0, memory.get(), 0, kAll));
+  EXPECT_TRUE(crossed.status.ok()) << crossed.status;
+  EXPECT_TRUE(Slurp(absl::StrCat("/proc/self/fd/", memory.get())) == content);
 }
 
 TEST_P(CopyFileTest, AFullDeviceIsAnErrorWithAnExactCount) {

@@ -26,8 +26,9 @@ uint64_t SizeOf(const Operation& operation) {
 
 // Transfers that can be taken in parts without a difference to anybody.
 bool IsDivisible(OperationKind kind) {
-  constexpr OperationKinds kDivisible = {OperationKind::kReadFile, OperationKind::kWriteFile, OperationKind::kRead,
-                                         OperationKind::kWrite,    OperationKind::kSend,      OperationKind::kSplice};
+  constexpr OperationKinds kDivisible = {OperationKind::kReadFile,     OperationKind::kWriteFile, OperationKind::kRead,
+                                         OperationKind::kWrite,        OperationKind::kSend,      OperationKind::kSplice,
+                                         OperationKind::kCopyFileRange};
   return kDivisible.Has(kind);
 }
 

@@ -119,6 +119,7 @@ TEST_P(P3Completion, OneOfEveryKindInOneBatch) {
   entries.push_back(Entry::ReadInto(kPid, file.get(), ResultBufferPool::NewUnpooled(4), 4, 0, 30));
   entries.push_back(Entry::RecvInto(kPid, to_shut.first.get(), ResultBufferPool::NewUnpooled(4), 4, 0, 31));
   entries.push_back(Entry::RecvMany(kPid, to_shut.first.get(), 0, 32));
+  entries.push_back(Entry::CopyFileRange(kPid, file.get(), 0, to_size.get(), 0, 4, 33));
   const size_t count = entries.size();
   ASSERT_TRUE(manager->SubmitBatch(kPid, std::move(entries)).ok());
 

@@ -280,6 +280,38 @@ TEST_P(FurtherOperationsTest, SpliceMovesBetweenFilesPipesAndSockets) {
   EXPECT_EQ(ReadAll(first.first.get(), 6), "socket");
 }
 
+TEST_P(FurtherOperationsTest, CopyFileRangeCopiesBetweenFilesAtOffsetsAndPositions) {
+  const std::string content = Content(50000);
+  Spill(Path("file"), content);
+  Fd file = OpenFile("file", O_RDONLY);
+  Fd out = OpenFile("out", O_CREAT | O_RDWR);
+  EXPECT_TRUE(Succeeded(Run(Entry::CopyFileRange(kPid, file.get(), 1000, out.get(), 5, 30000, 0)), 30000));
+  EXPECT_EQ(Slurp(Path("out")), std::string(5, '\0') + content.substr(1000, 30000));
+  EXPECT_EQ(lseek(file.get(), 0, SEEK_CUR), 0) << "an offset given leaves the position alone";
+  EXPECT_TRUE(Succeeded(Run(Entry::CopyFileRange(kPid, file.get(), -1, out.get(), -1, 10, 0)), 10));
+  EXPECT_EQ(lseek(out.get(), 0, SEEK_CUR), 10);
+  EXPECT_TRUE(Succeeded(Run(Entry::CopyFileRange(kPid, file.get(), 50000, out.get(), 0, 10, 0)), 0)) << "the end";
+  // The files are those that the numbers stood for when the entry was submitted.
+  const Seq seq = Submit(Entry::CopyFileRange(kPid, file.get(), 0, out.get(), 0, 50000, 0));
+  file.Reset();
+  out.Reset();
+  EXPECT_TRUE(Succeeded(Wait(seq), 50000));
+  EXPECT_EQ(Slurp(Path("out")), content);
+}
+
+TEST_P(FurtherOperationsTest, ErrorsOfCopyFileRangeAreThoseOfTheSystemCall) {
+  Spill(Path("file"), "data");
+  const Fd file = OpenFile("file", O_RDONLY);
+  const Fd out = OpenFile("out", O_CREAT | O_RDWR);
+  const Pair pipe = MakePipe();
+  const auto copy = [&](int from, int to) { return Run(Entry::CopyFileRange(kPid, from, 0, to, 0, 4, 0)); };
+  EXPECT_TRUE(FailedWith(copy(file.get(), file.get()), EBADF)) << "not open for writing";
+  EXPECT_TRUE(FailedWith(copy(pipe.first.get(), out.get()), EINVAL));
+  EXPECT_TRUE(FailedWith(copy(file.get(), 1'000'000), EBADF));
+  EXPECT_TRUE(FailedWith(copy(1'000'000, out.get()), EBADF));
+  EXPECT_TRUE(Succeeded(copy(file.get(), out.get()), 4)) << "the next one";
+}
+
 TEST_P(FurtherOperationsTest, SpliceAtTheFilesOwnPositionMovesIt) {
   Spill(Path("file"), "0123456789");
   const Fd file = OpenFile("file", O_RDONLY);

@@ -16,7 +16,7 @@ namespace agentos {
 namespace {
 
 // The two count alike; proto_test goes through all names.
-static_assert(static_cast<int>(OperationKind::kRecvMany) == proto::v1::OPERATION_KIND_RECV_MANY);
+static_assert(static_cast<int>(OperationKind::kCopyFileRange) == proto::v1::OPERATION_KIND_COPY_FILE_RANGE);
 static_assert(static_cast<size_t>(proto::v1::OperationKind_ARRAYSIZE) == kOperationKinds);
 
 std::string ToString(absl::string_view text) { return std::string(text.data(), text.size()); }

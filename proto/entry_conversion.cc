@@ -133,6 +133,10 @@ class Maker {
         return Of(
             operation::Splice{from.from_fd(), from.from_offset(), from.to_fd(), from.to_offset(), from.size(), from.flags()});
       }
+      case Message::kCopyFileRange: {
+        const proto::v1::CopyFileRange& from = message.copy_file_range();
+        return Of(operation::CopyFileRange{from.from_fd(), from.from_offset(), from.to_fd(), from.to_offset(), from.size()});
+      }
       case Message::kSocket:
         return Of(operation::Socket{message.socket().domain(), message.socket().type(), message.socket().protocol()});
       case Message::kShutdown:

@@ -68,6 +68,7 @@ std::vector<Entry> OneOfEach() {
   add(operation::AcceptMany{5});
   // Its flags are always 0 so far; the message can say more.
   add(operation::RecvMany{5, 2});
+  add(operation::CopyFileRange{5, -1, 6, 30, 100});
   return all;
 }
 

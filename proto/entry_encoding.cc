@@ -123,6 +123,13 @@ class Encoder {
     to_.Unsigned(pb::Splice::kSizeFieldNumber, op.size);
     to_.Unsigned(pb::Splice::kFlagsFieldNumber, op.flags);
   }
+  void Encode(const operation::CopyFileRange& op) {
+    to_.Signed(pb::CopyFileRange::kFromFdFieldNumber, op.from_fd);
+    to_.ZigZag(pb::CopyFileRange::kFromOffsetFieldNumber, op.from_offset);
+    to_.Signed(pb::CopyFileRange::kToFdFieldNumber, op.to_fd);
+    to_.ZigZag(pb::CopyFileRange::kToOffsetFieldNumber, op.to_offset);
+    to_.Unsigned(pb::CopyFileRange::kSizeFieldNumber, op.size);
+  }
   void Encode(const operation::Socket& op) {
     to_.Signed(pb::Socket::kDomainFieldNumber, op.domain);
     to_.Signed(pb::Socket::kTypeFieldNumber, op.type);
@@ -242,6 +249,8 @@ constexpr int FieldOf(OperationKind kind) {
       return pb::Entry::kAcceptManyFieldNumber;
     case OperationKind::kRecvMany:
       return pb::Entry::kRecvManyFieldNumber;
+    case OperationKind::kCopyFileRange:
+      return pb::Entry::kCopyFileRangeFieldNumber;
   }
   return 0;
 }

@@ -125,6 +125,7 @@ absl::Status Check(const operation::Mkdir& op);
 absl::Status Check(const operation::Fallocate& op);
 absl::Status Check(const operation::Ftruncate& op);
 absl::Status Check(const operation::Splice& op);
+absl::Status Check(const operation::CopyFileRange& op);
 
 // socket_entry_checks.cc
 absl::Status Check(const operation::AcceptMany& op);

@@ -178,6 +178,8 @@ absl::Status ValidateEntry(Pid pid, const SyscallSubmissionEntry& entry) {
       return CheckAs<operation::AcceptMany>(operation);
     case OperationKind::kRecvMany:
       return CheckAs<operation::RecvMany>(operation);
+    case OperationKind::kCopyFileRange:
+      return CheckAs<operation::CopyFileRange>(operation);
   }
   return RefuseEntry(pid, entry);
 }

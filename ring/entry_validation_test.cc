@@ -106,6 +106,7 @@ std::vector<Entry> OneOfEach(Pid pid) {
   entries.push_back(Entry::RecvInto(pid, kFd, ResultBufferPool::NewUnpooled(8), 8, 0, 0));
   entries.push_back(Entry::AcceptMany(pid, kFd, 0));
   entries.push_back(Entry::RecvMany(pid, kFd, 0, 0));
+  entries.push_back(Entry::CopyFileRange(pid, kFd, 0, kFd, 0, 1, 0));
   return entries;
 }
 
@@ -165,6 +166,7 @@ std::vector<OfSize> EveryOperationWithASize() {
       {"RecvFrom", [](size_t size) { return Entry::RecvFrom(kPid, kFd, size, 0, 0); }},
       {"IpcRecv", [](size_t size) { return Entry::IpcRecv(kPid, size, 0); }},
       {"Splice", [](size_t size) { return Entry::Splice(kPid, kFd, -1, kFd, -1, size, 0, 0); }},
+      {"CopyFileRange", [](size_t size) { return Entry::CopyFileRange(kPid, kFd, -1, kFd, -1, size, 0); }},
   };
 }
 
@@ -481,6 +483,8 @@ TEST(EntryValidation, KnowsTheOperandsOfTheFurtherOperations) {
       Bad{Entry::Splice(kPid, -1, -1, 0, -1, 1, 0, 0), "Splice.from_fd is -1: ", "a file descriptor"},
       Bad{Entry::Splice(kPid, 0, -1, -9, -1, 1, 0, 0), "Splice.to_fd is -9: ", "a file descriptor"},
       Bad{Entry::Splice(kPid, 0, -2, 0, -1, 1, 0, 0), "Splice.from_offset is -2: ", "-1 (the file's own position)"},
+      Bad{Entry::CopyFileRange(kPid, -1, 0, 0, 0, 1, 0), "CopyFileRange.from_fd is -1: ", "a file descriptor"},
+      Bad{Entry::CopyFileRange(kPid, 0, 0, 0, -2, 1, 0), "CopyFileRange.to_offset is -2: ", "-1 (the file's own position)"},
       Bad{Entry::Splice(kPid, 0, kMaxOffset, 0, -1, 1, 0, 0), "Splice.from_offset is 9223372036854775807: ", "at most"},
       Bad{Entry::Splice(kPid, 0, -1, 0, kLeast, 1, 0, 0), "Splice.to_offset is -9223372036854775808: ", "-1 (the file's"},
       Bad{Entry::Splice(kPid, 0, -1, 0, kMaxOffset, 1, 0, 0), "Splice.to_offset is 9223372036854775807: ", "at most"},

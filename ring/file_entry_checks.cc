@@ -170,22 +170,32 @@ absl::Status Check(const operation::Ftruncate& op) {
   return absl::OkStatus();
 }
 
-absl::Status Check(const operation::Splice& op) {
+// What Splice and CopyFileRange have in common.
+template <typename Op>
+absl::Status CheckMove(OperationKind kind, const Op& op) {
   if (!IsFd(op.from_fd)) [[unlikely]]
-    return RefuseFd(OperationKind::kSplice, op.from_fd, "from_fd");
+    return RefuseFd(kind, op.from_fd, "from_fd");
   if (!IsFd(op.to_fd)) [[unlikely]]
-    return RefuseFd(OperationKind::kSplice, op.to_fd, "to_fd");
+    return RefuseFd(kind, op.to_fd, "to_fd");
   if (!IsTransfer(op.size)) [[unlikely]]
-    return RefuseSize(OperationKind::kSplice, op.size);
+    return RefuseSize(kind, op.size);
   if (!IsOffset(op.from_offset, op.size)) [[unlikely]]
-    return RefuseOffset(OperationKind::kSplice, op.from_offset, op.size, "from_offset");
+    return RefuseOffset(kind, op.from_offset, op.size, "from_offset");
   if (!IsOffset(op.to_offset, op.size)) [[unlikely]]
-    return RefuseOffset(OperationKind::kSplice, op.to_offset, op.size, "to_offset");
+    return RefuseOffset(kind, op.to_offset, op.size, "to_offset");
+  return absl::OkStatus();
+}
+
+absl::Status Check(const operation::Splice& op) {
+  if (absl::Status status = CheckMove(OperationKind::kSplice, op); !status.ok()) [[unlikely]]
+    return status;
   const auto flags = static_cast<int>(op.flags);
   if ((flags & ~kSpliceFlags) != 0) [[unlikely]] {
     return RefuseFlags(OperationKind::kSplice, flags, kSpliceFlags, kSpliceFlagNames);
   }
   return absl::OkStatus();
 }
+
+absl::Status Check(const operation::CopyFileRange& op) { return CheckMove(OperationKind::kCopyFileRange, op); }
 
 }  // namespace agentos::ring_internal

@@ -15,15 +15,15 @@ struct Traits {
 
 // In the order of Operation.
 constexpr std::array<Traits, kOperationKinds> kTraits = {{
-    {"None", false, false},   {"Nop", false, true},     {"ReadFile", true, true},  {"WriteFile", true, true},
-    {"Open", true, true},     {"Close", false, true},   {"Read", true, true},      {"Write", true, true},
-    {"Fsync", true, true},    {"Lseek", false, false},  {"Send", true, true},      {"Recv", true, true},
-    {"Accept", true, true},   {"Connect", true, true},  {"SendTo", true, true},    {"RecvFrom", true, true},
-    {"IpcSend", true, false}, {"IpcRecv", true, false}, {"Statx", true, true},     {"Rename", true, true},
-    {"Unlink", true, true},   {"Mkdir", true, true},    {"Fallocate", true, true}, {"Ftruncate", true, true},
-    {"Splice", true, true},   {"Socket", false, true},  {"Shutdown", false, true}, {"Poll", true, true},
-    {"Sleep", false, true},   {"ReadInto", true, true}, {"RecvInto", true, true},  {"AcceptMany", true, true},
-    {"RecvMany", true, true},
+    {"None", false, false},   {"Nop", false, true},          {"ReadFile", true, true},  {"WriteFile", true, true},
+    {"Open", true, true},     {"Close", false, true},        {"Read", true, true},      {"Write", true, true},
+    {"Fsync", true, true},    {"Lseek", false, false},       {"Send", true, true},      {"Recv", true, true},
+    {"Accept", true, true},   {"Connect", true, true},       {"SendTo", true, true},    {"RecvFrom", true, true},
+    {"IpcSend", true, false}, {"IpcRecv", true, false},      {"Statx", true, true},     {"Rename", true, true},
+    {"Unlink", true, true},   {"Mkdir", true, true},         {"Fallocate", true, true}, {"Ftruncate", true, true},
+    {"Splice", true, true},   {"Socket", false, true},       {"Shutdown", false, true}, {"Poll", true, true},
+    {"Sleep", false, true},   {"ReadInto", true, true},      {"RecvInto", true, true},  {"AcceptMany", true, true},
+    {"RecvMany", true, true}, {"CopyFileRange", true, true},
 }};
 
 const Traits& TraitsOf(OperationKind kind) { return kTraits[static_cast<size_t>(kind)]; }

@@ -218,6 +218,17 @@ struct Splice {
   uint32_t flags = 0;
 };
 
+// copy_file_range(2) from one regular file to another, by a thread of the library's; value() = bytes, which may be fewer than asked, 0
+// at the end. The kernel copies by itself, by reference where the file system can share blocks. EXDEV says that it cannot between
+// these two file systems. An offset is kCurrentPosition for the file's own position, out of any order with its reads and writes.
+struct CopyFileRange {
+  int from_fd = -1;
+  int64_t from_offset = kCurrentPosition;
+  int to_fd = -1;
+  int64_t to_offset = kCurrentPosition;
+  size_t size = 0;
+};
+
 // socket(2), close-on-exec added; value() = fd.
 struct Socket {
   int domain = 0;
@@ -285,7 +296,7 @@ using Operation = std::variant<operation::None, operation::Nop, operation::ReadF
                                operation::RecvFrom, operation::IpcSend, operation::IpcRecv, operation::Statx, operation::Rename,
                                operation::Unlink, operation::Mkdir, operation::Fallocate, operation::Ftruncate, operation::Splice,
                                operation::Socket, operation::Shutdown, operation::Poll, operation::Sleep, operation::ReadInto,
-                               operation::RecvInto, operation::AcceptMany, operation::RecvMany>;
+                               operation::RecvInto, operation::AcceptMany, operation::RecvMany, operation::CopyFileRange>;
 
 // An entry is as large as the largest of them.
 static_assert(sizeof(Operation) <= sizeof(operation::SendTo) + alignof(operation::SendTo));
@@ -325,9 +336,10 @@ enum class OperationKind : uint8_t {
   kRecvInto,
   kAcceptMany,
   kRecvMany,
+  kCopyFileRange,
 };
 inline constexpr size_t kOperationKinds = std::variant_size_v<Operation>;
-static_assert(kOperationKinds == static_cast<size_t>(OperationKind::kRecvMany) + 1);
+static_assert(kOperationKinds == static_cast<size_t>(OperationKind::kCopyFileRange) + 1);
 
 inline OperationKind KindOf(const Operation& operation) { return static_cast<OperationKind>(operation.index()); }
 
@@ -357,14 +369,14 @@ bool IsBatchable(const Operation& operation);
 // Whether the value of a success is a new descriptor, which somebody has to own.
 bool MakesFd(OperationKind kind);
 
-// The fd it works on, -1 where it has none; of a Splice the one it takes from.
+// The fd it works on, -1 where it has none; of a Splice or CopyFileRange the one it takes from.
 int FdOf(const Operation& operation);
 
 // The bytes it is going to move, as far as that is known beforehand; kReadFileBytes for a ReadFile, 0 for what moves none.
 inline constexpr size_t kReadFileBytes = 65536;
 size_t BytesOf(const Operation& operation);
 
-// Whether it works on this fd, as a Splice does on two, and what is confined on its directory.
+// Whether it works on this fd, as a Splice and a CopyFileRange do on two, and what is confined on its directory.
 bool WorksOn(const Operation& operation, int fd);
 
 }  // namespace agentos

@@ -67,6 +67,7 @@ std::vector<Expectation> EveryOperation() {
   add(operation::RecvInto{kFd, ResultBufferPool::NewUnpooled(1), 1, 0}, OperationKind::kRecvInto, "RecvInto", kFd, true, true);
   add(operation::AcceptMany{kFd}, OperationKind::kAcceptMany, "AcceptMany", kFd, true, true);
   add(operation::RecvMany{kFd, 0}, OperationKind::kRecvMany, "RecvMany", kFd, true, true);
+  add(operation::CopyFileRange{kFd, 0, kFd + 1, 0, 1}, OperationKind::kCopyFileRange, "CopyFileRange", kFd, true, true);
   return all;
 }
 
@@ -108,10 +109,12 @@ TEST(Operation, NamesTheFdItWorksOn) {
   for (const Expectation& expected : EveryOperation()) EXPECT_EQ(FdOf(expected.operation), expected.fd) << expected.name;
 }
 
-TEST(Operation, WorksOnTheFdThatItNamesAndASpliceOnBoth) {
+TEST(Operation, WorksOnTheFdThatItNamesAndACopyOnBoth) {
   for (const Expectation& expected : EveryOperation()) {
     EXPECT_TRUE(expected.fd < 0 || WorksOn(expected.operation, expected.fd)) << expected.name;
-    EXPECT_EQ(WorksOn(expected.operation, 6), expected.kind == OperationKind::kSplice) << expected.name;
+    EXPECT_EQ(WorksOn(expected.operation, 6),
+              expected.kind == OperationKind::kSplice || expected.kind == OperationKind::kCopyFileRange)
+        << expected.name;
     EXPECT_FALSE(WorksOn(expected.operation, 7)) << expected.name;
   }
 }

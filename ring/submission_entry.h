@@ -144,6 +144,10 @@ class SyscallSubmissionEntry {
                                        uint32_t flags, uint64_t user_data) {
     return {pid, operation::Splice{from_fd, from_offset, to_fd, to_offset, size, flags}, user_data};
   }
+  static SyscallSubmissionEntry CopyFileRange(Pid pid, int from_fd, int64_t from_offset, int to_fd, int64_t to_offset,
+                                              size_t size, uint64_t user_data) {
+    return {pid, operation::CopyFileRange{from_fd, from_offset, to_fd, to_offset, size}, user_data};
+  }
   static SyscallSubmissionEntry Socket(Pid pid, int domain, int type, int protocol, uint64_t user_data) {
     return {pid, operation::Socket{domain, type, protocol}, user_data};
   }

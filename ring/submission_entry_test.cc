@@ -75,6 +75,7 @@ std::vector<Entry> OneOfEach() {
   entries.push_back(Entry::RecvInto(kPid, 3, ResultBufferPool::NewUnpooled(8), 8, 0, kUserData));
   entries.push_back(Entry::AcceptMany(kPid, 3, kUserData));
   entries.push_back(Entry::RecvMany(kPid, 3, 0, kUserData));
+  entries.push_back(Entry::CopyFileRange(kPid, 3, -1, 4, 5, 4096, kUserData));
   return entries;
 }
 

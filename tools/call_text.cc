@@ -175,6 +175,10 @@ Arguments FileArguments(const pb::Entry& entry) {
     }
     case pb::Entry::kFtruncate:
       return {Fd(entry.ftruncate().fd()), absl::StrCat(entry.ftruncate().size())};
+    case pb::Entry::kCopyFileRange: {
+      const pb::CopyFileRange& op = entry.copy_file_range();
+      return {Fd(op.from_fd()), At(op.from_offset()), Fd(op.to_fd()), At(op.to_offset()), absl::StrCat(op.size())};
+    }
     case pb::Entry::kSplice: {
       const pb::Splice& op = entry.splice();
       Arguments arguments = {Fd(op.from_fd()), At(op.from_offset()), Fd(op.to_fd()), At(op.to_offset()), absl::StrCat(op.size())};

@@ -40,6 +40,8 @@ TEST(CallText, SaysFileOperations) {
   EXPECT_EQ(Call("ftruncate { fd: 5 size: 9 }"), "Ftruncate(fd 5, 9)");
   EXPECT_EQ(Call("splice { from_fd: 1 from_offset: -1 to_fd: 2 to_offset: 3 size: 4 flags: 1 }"),
             "Splice(fd 1, at the position, fd 2, at 3, 4, SPLICE_F_MOVE)");
+  EXPECT_EQ(Call("copy_file_range { from_fd: 1 from_offset: -1 to_fd: 2 to_offset: 3 size: 4 }"),
+            "CopyFileRange(fd 1, at the position, fd 2, at 3, 4)");
 }
 
 TEST(CallText, SaysSocketAndOtherOperations) {

@@ -105,6 +105,9 @@ std::string TargetOf(const proto::v1::Entry& entry) {
   if (entry.has_ipc_send()) return absl::StrCat("pid ", entry.ipc_send().target_pid());
   if (entry.has_rename()) return absl::StrCat(ToUtf8(entry.rename().from()), " -> ", ToUtf8(entry.rename().to()));
   if (entry.has_splice()) return absl::StrCat("fd ", entry.splice().from_fd(), " -> fd ", entry.splice().to_fd());
+  if (entry.has_copy_file_range()) {
+    return absl::StrCat("fd ", entry.copy_file_range().from_fd(), " -> fd ", entry.copy_file_range().to_fd());
+  }
   for (const absl::string_view name : {"path", "address", "fd"}) {
     std::string text = OperandText(*operation, name);
     if (!text.empty()) return text;
@@ -135,6 +138,7 @@ bool MovesBytes(const proto::v1::Entry& entry) {
     case proto::v1::Entry::kIpcSend:
     case proto::v1::Entry::kIpcRecv:
     case proto::v1::Entry::kSplice:
+    case proto::v1::Entry::kCopyFileRange:
     case proto::v1::Entry::kRecvInto:
       return true;
     default:

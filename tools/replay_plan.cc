@@ -46,6 +46,8 @@ std::vector<int> FdsOf(const Entry& entry) {
       return {entry.ftruncate().fd()};
     case Entry::kSplice:
       return {entry.splice().from_fd(), entry.splice().to_fd()};
+    case Entry::kCopyFileRange:
+      return {entry.copy_file_range().from_fd(), entry.copy_file_range().to_fd()};
     default:
       return {};
   }

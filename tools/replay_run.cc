@@ -138,6 +138,10 @@ absl::StatusOr<SyscallSubmissionEntry> ReplayRun::Make(const TracedOperation& tr
       entry.mutable_splice()->set_from_fd(move_fd(entry.splice().from_fd()));
       entry.mutable_splice()->set_to_fd(move_fd(entry.splice().to_fd()));
       break;
+    case Entry::kCopyFileRange:
+      entry.mutable_copy_file_range()->set_from_fd(move_fd(entry.copy_file_range().from_fd()));
+      entry.mutable_copy_file_range()->set_to_fd(move_fd(entry.copy_file_range().to_fd()));
+      break;
     case Entry::kIpcSend:
       FillPayload(entry.mutable_ipc_send()->mutable_payload());
       break;
