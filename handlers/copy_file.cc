@@ -61,18 +61,20 @@ class Copy {
     if (fstat(from_fd, &status) == 0) size_ = static_cast<uint64_t>(std::max<int64_t>(0, status.st_size - from_offset));
     size_ = std::min(size_, length_);
     const bool from_is_file = S_ISREG(status.st_mode);
-    to_is_file_ = fstat(to_fd, &status) == 0 && S_ISREG(status.st_mode);
+    const bool to_is_file = fstat(to_fd, &status) == 0 && S_ISREG(status.st_mode);
+    // Whatever position is written to, O_APPEND writes at the end.
+    to_has_positions_ = to_is_file && (fcntl(to_fd, F_GETFL) & O_APPEND) == 0;
     // A file that claims to be empty may still have content, which only reading it gives (proc(5)).
-    can_copy_range_ = from_is_file && to_is_file_ && size_ > 0;
+    can_copy_range_ = from_is_file && to_has_positions_ && size_ > 0;
   }
 
   Task<CopyResult> Run() {
     if (can_copy_range_) co_await CopyRanges();
     if (can_copy_range_) co_return CopyResult{arrived_, status_};
     if (size_ >= kSpliceFrom) {
-      // Bytes that leave for a socket have to leave in order.
+      // Bytes that leave for a socket, or for the end of a file, have to leave in order.
       std::vector<Task<void>> pumps;
-      for (size_t i = 0; i < (to_is_file_ ? kPipes : 1); ++i) pumps.push_back(Pump());
+      for (size_t i = 0; i < (to_has_positions_ ? kPipes : 1); ++i) pumps.push_back(Pump());
       co_await WhenAll(std::move(pumps));
     } else {
       cannot_splice_ = true;
@@ -121,10 +123,9 @@ class Copy {
     }
   }
 
-  // Whether copy_file_range(2) may have failed for what only it asks of files: the same kind of file system, or no O_APPEND.
+  // Whether copy_file_range(2) may have failed for what only it asks of files: the same kind of file system, for one.
   static bool IsOfTheWay(int error_number) {
-    return error_number == EXDEV || error_number == EINVAL || error_number == EOPNOTSUPP || error_number == ENOSYS ||
-           error_number == EBADF;
+    return error_number == EXDEV || error_number == EINVAL || error_number == EOPNOTSUPP || error_number == ENOSYS;
   }
 
   // Moves chunk after chunk through a pipe of its own.
@@ -176,7 +177,7 @@ class Copy {
   Task<uint64_t> Drain(const Pipe& pipe, uint64_t offset, uint64_t count) {
     uint64_t moved = 0;
     while (moved < count) {
-      const int64_t at = to_is_file_ ? to_offset_ + static_cast<int64_t>(offset + moved) : kCurrentPosition;
+      const int64_t at = to_has_positions_ ? to_offset_ + static_cast<int64_t>(offset + moved) : kCurrentPosition;
       const SyscallCompletionEntry emptied =
           co_await ring_.Splice(pipe.out.get(), kCurrentPosition, to_fd_, at, count - moved).StopOn(options_.stop);
       if (!emptied.status.is_success()) {
@@ -245,7 +246,7 @@ class Copy {
   const uint64_t length_;
   const CopyOptions options_;
   uint64_t size_ = 0;
-  bool to_is_file_ = false;
+  bool to_has_positions_ = false;
   bool can_copy_range_ = false;
 
   // The offset of the next chunk, from the range's beginning.

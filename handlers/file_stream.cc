@@ -1,5 +1,6 @@
 #include "agentos/handlers/file_stream.h"
 
+#include <fcntl.h>
 #include <sys/stat.h>
 
 #include <algorithm>
@@ -63,7 +64,12 @@ Task<absl::StatusOr<Bytes>> ReadStream::Next() {
 }
 
 WriteStream::WriteStream(AsyncRing& ring, int fd, WriteStreamOptions options)
-    : ring_(ring), fd_(fd), options_(std::move(options)), seekable_(IsRegularFile(fd)), next_offset_(options_.offset) {}
+    : ring_(ring),
+      fd_(fd),
+      options_(std::move(options)),
+      // Whatever position is written to, O_APPEND writes at the end.
+      seekable_(IsRegularFile(fd) && (fcntl(fd, F_GETFL) & O_APPEND) == 0),
+      next_offset_(options_.offset) {}
 
 Task<absl::Status> WriteStream::Write(Bytes data) {
   const size_t most = seekable_ ? std::max<size_t>(1, options_.write_behind) : 1;

@@ -1,7 +1,7 @@
 // ReadStream and WriteStream: large data in chunks, a few of them under way at once, in order, in bounded memory.
 //
-// A regular file is read ahead and written behind at explicit offsets; a pipe, a socket or a device has one operation under way at
-// a time, for their order counts.
+// A regular file is read ahead and written behind at explicit offsets; a pipe, a socket, a device or a file with
+// O_APPEND has one operation under way at a time, for their order counts.
 //
 // Thread rule: as AsyncRing.
 // Lifetime: the descriptor is the caller's and stays open until the stream is destroyed. Destroying a stream stops what is under

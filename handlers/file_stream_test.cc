@@ -158,6 +158,21 @@ TEST_P(FileStreamTest, WritesInOrderFromAnOffsetOn) {
   EXPECT_EQ(stream.bytes_written(), 11u);
 }
 
+TEST_P(FileStreamTest, AppendsInOrder) {
+  Spill(Path("file"), "begin ");
+  const Fd file = OpenFor(Path("file"), O_WRONLY | O_APPEND);
+  const std::string content = Content(500000);
+  WriteStream stream(ring(), file.get(), {.write_behind = 16});
+  const absl::Status status = ring().RunUntilComplete([](WriteStream& to, const std::string& all) -> Task<absl::Status> {
+    for (size_t i = 0; i < all.size(); i += 1000) {
+      if (absl::Status written = co_await to.Write(Bytes(all.substr(i, 1000))); !written.ok()) co_return written;
+    }
+    co_return co_await to.Finish();
+  }(stream, content));
+  EXPECT_TRUE(status.ok()) << status;
+  EXPECT_TRUE(Slurp(Path("file")) == "begin " + content);
+}
+
 TEST_P(FileStreamTest, WritesToASocketInOrderAndWithBackPressure) {
   const Pair pair = MakeSocketPair(SOCK_STREAM);
   WriteStream stream(ring(), pair.first.get());
