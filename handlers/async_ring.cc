@@ -429,6 +429,7 @@ bool AsyncRing::HandOut(SyscallCompletionEntry& done) {
 
 void AsyncRing::ServeMailbox() {
   RingMailbox::Messages messages = mailbox_->Take();
+  if (group_ != nullptr) group_->NoteServedMail();
   ++depth_;
   for (const uint64_t token : messages.stops) {
     const uint32_t index = PlaceOf(token);

@@ -60,8 +60,10 @@ size_t AsyncRingGroup::Turn(size_t min, absl::Duration timeout) {
   std::vector<SyscallCompletionEntry> own(depth_ > 0 ? kTurn : 0);
   std::vector<SyscallCompletionEntry>& out = depth_ > 0 ? own : completions_;
   ++depth_;
+  has_served_mail_ = false;
   size_t ended = SubmitBegun();
-  const bool may_wait = min > 0 && ended == 0;
+  // What was called, or ended, without the kernel may be what the caller waits for.
+  const bool may_wait = min > 0 && ended == 0 && !has_served_mail_;
   const absl::StatusOr<size_t> taken = manager_.WaitGroup(id_, may_wait ? min : 0, absl::MakeSpan(out), timeout);
   for (size_t i = 0; i < taken.value_or(0); ++i) {
     const auto found = rings_.find(out[i].pid);

@@ -54,6 +54,7 @@ class AsyncRingGroup {
 
   // A ring that has something to be submitted, or mail.
   void NoteBegun(AsyncRing& ring) { begun_.push_back(&ring); }
+  void NoteServedMail() { has_served_mail_ = true; }
   void Forget(AsyncRing& ring);
   size_t Turn(size_t min, absl::Duration timeout);
   size_t SubmitBegun();
@@ -62,6 +63,8 @@ class AsyncRingGroup {
   const RingGroupId id_;
   absl::flat_hash_map<Pid, AsyncRing*> rings_;
   std::deque<AsyncRing*> begun_;
+  // Since the turn began.
+  bool has_served_mail_ = false;
   // For the turns of the outermost loop; a loop within a callback brings its own.
   std::vector<SyscallCompletionEntry> completions_;
   int depth_ = 0;

@@ -151,6 +151,14 @@ TEST_P(AsyncRingGroupTest, OtherThreadsPostAndStop) {
   other.join();
 }
 
+TEST_P(AsyncRingGroupTest, ACallThatWasPostedEndsAWaitByItself) {
+  AsyncRing& ring = MakeRing(1);
+  bool called = false;
+  ring.Post([&] { called = true; });
+  while (!called) group_->RunOnce();
+  EXPECT_EQ(group_->under_way(), 0u);
+}
+
 INSTANTIATE_TEST_SUITE_P(Threading, AsyncRingGroupTest, BothThreadings(), ThreadingName);
 
 }  // namespace
