@@ -11,6 +11,7 @@
 #include <utility>
 
 #include "absl/strings/str_cat.h"
+#include "agentos/ring/lent_memory.h"
 
 namespace agentos {
 
@@ -309,6 +310,10 @@ void Lane::BeginIpc(Slot& slot) {
   const IpcParty party = {this, slot.token()};
   Operation& operation = slot.entry.operation();
   if (auto* send = std::get_if<operation::IpcSend>(&operation)) {
+    if (!IsReadyToSend(send->data)) [[unlikely]] {
+      slot.progress.error = EBUSY;
+      return Finish(slot);
+    }
     options_.exchange->Send(party, slot.entry.pid(), send->target, std::move(send->data), outbox_);
   } else {
     options_.exchange->Receive(party, slot.entry.pid(), std::get<operation::IpcRecv>(operation).size, outbox_);

@@ -9,6 +9,7 @@
 #include <cerrno>
 
 #include "agentos/executor/operation_steps.h"
+#include "agentos/ring/lent_memory.h"
 
 namespace agentos {
 
@@ -292,6 +293,10 @@ StepResult EndRead(Slot& slot, int32_t result) {
     return Fail(slot, -result);
   }
   slot.value = result;
+  if (slot.buffer.is_lent()) [[unlikely]] {
+    slot.data = FilledBytes(std::move(slot.buffer), static_cast<size_t>(result));
+    return StepResult::kDone;
+  }
   slot.data = Bytes(std::move(slot.buffer), static_cast<size_t>(result));
   return StepResult::kDone;
 }

@@ -115,6 +115,8 @@ absl::Status Channel::Send(LoanedBuffer&& buffer, uint64_t tag, absl::Duration t
   return core_->Send(std::move(buffer), tag, timeout);
 }
 
+absl::Status Channel::AwaitRoom(absl::Duration timeout) { return core_->AwaitRoom(timeout); }
+
 absl::StatusOr<ReceivedView> Channel::Receive(absl::Duration timeout) { return core_->Receive(timeout); }
 
 absl::StatusOr<bool> Channel::TryReceive(ReceivedView& view) { return core_->TryReceive(view); }

@@ -60,6 +60,10 @@ class Channel {
   absl::Status Send(absl::string_view bytes, uint64_t tag = 0, absl::Duration timeout = absl::ZeroDuration());
   absl::Status Send(LoanedBuffer&& buffer, uint64_t tag = 0, absl::Duration timeout = absl::ZeroDuration());
 
+  // Waits until Send would find place for a message whose buffer, if it needs one, is loaned already. As Send for the thread rule and
+  // the errors.
+  absl::Status AwaitRoom(absl::Duration timeout = absl::InfiniteDuration());
+
   absl::StatusOr<ReceivedView> Receive(absl::Duration timeout = absl::InfiniteDuration());
   // False when there is nothing. The view's former content is given up.
   absl::StatusOr<bool> TryReceive(ReceivedView& view);

@@ -132,6 +132,18 @@ absl::StatusOr<MessageSlot*> ChannelCore::Reserve(absl::Duration timeout) {
   return reinterpret_cast<MessageSlot*>(slot);
 }
 
+absl::Status ChannelCore::CheckQuota(absl::Duration timeout) {
+  const uint32_t quota = parts_.max_held_by_peer;
+  if (quota == 0 || parts_.pool->AwaitOutBelow(quota, timeout)) return absl::OkStatus();
+  return absl::ResourceExhaustedError(absl::StrCat("the peer has ", quota, " buffers, which is its quota"));
+}
+
+absl::Status ChannelCore::AwaitRoom(absl::Duration timeout) {
+  if (absl::Status status = CheckOpen(); !status.ok()) return status;
+  if (absl::Status status = CheckQuota(timeout); !status.ok()) return status;
+  return Reserve(timeout).status();
+}
+
 void ChannelCore::Publish(uint32_t meta) {
   out_.Place(meta);
   AtStep(Step::kPublished);
@@ -161,10 +173,7 @@ absl::Status ChannelCore::Send(absl::string_view bytes, uint64_t tag, absl::Dura
 absl::Status ChannelCore::Send(LoanedBuffer&& buffer, uint64_t tag, absl::Duration timeout) {
   if (absl::Status status = CheckOpen(); !status.ok()) return status;
   if (!parts_.pool->Owns(buffer)) return absl::InvalidArgumentError("the buffer is empty, or was loaned from another channel");
-  const uint32_t quota = parts_.max_held_by_peer;
-  if (quota != 0 && !parts_.pool->AwaitOutBelow(quota, timeout)) {
-    return absl::ResourceExhaustedError(absl::StrCat("the peer has ", quota, " buffers, which is its quota"));
-  }
+  if (absl::Status status = CheckQuota(timeout); !status.ok()) return status;
   absl::StatusOr<MessageSlot*> slot = Reserve(timeout);
   if (!slot.ok()) return slot.status();
   const std::optional<BufferDescriptor> descriptor = parts_.pool->MarkSent(std::move(buffer));

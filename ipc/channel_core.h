@@ -62,6 +62,7 @@ class ChannelCore : public Mourner {
   absl::StatusOr<LoanedBuffer> Loan(size_t size, absl::Duration timeout);
   absl::Status Send(absl::string_view bytes, uint64_t tag, absl::Duration timeout);
   absl::Status Send(LoanedBuffer&& buffer, uint64_t tag, absl::Duration timeout);
+  absl::Status AwaitRoom(absl::Duration timeout);
   absl::StatusOr<bool> TryReceive(ReceivedView& view);
   absl::StatusOr<ReceivedView> Receive(absl::Duration timeout);
   absl::StatusOr<bool> ArmFd();
@@ -84,6 +85,7 @@ class ChannelCore : public Mourner {
   absl::Status PoolClosed();
 
   absl::Status CheckOpen();
+  absl::Status CheckQuota(absl::Duration timeout);
   // A slot to fill, or why there is none.
   absl::StatusOr<MessageSlot*> Reserve(absl::Duration timeout);
   void Publish(uint32_t meta);

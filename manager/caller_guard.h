@@ -30,6 +30,7 @@ class CallerGuard {
   }
 
   bool InForkedChild() const { return forks_ != Forks(); }
+  bool IsForOneThread() const { return owner_ != nullptr; }
 
  private:
   // How often this process's ancestors, up to the library's first use, have forked.

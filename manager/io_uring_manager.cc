@@ -174,6 +174,10 @@ class IoUringManager::Impl {
     if (absl::Status status = options.Validate(); !status.ok()) return status;
     std::lock_guard<std::mutex> lock(directory_mutex_);
     if (directory_.Find(pid) != nullptr) return absl::AlreadyExistsError(absl::StrCat("pid ", pid, " has a ring already"));
+    if (post_office_->IsBehindRoute(pid)) {
+      return absl::FailedPreconditionError(
+          absl::StrCat("pid ", pid, " is a process of another manager: a gateway leads to it, so it has no ring here"));
+    }
     if (options.group != 0 && !executor_->HasGroup(options.group)) {
       return absl::InvalidArgumentError(
           absl::StrCat("RingOptions.group is ", options.group, ": there is no such group; make one with NewRingGroup"));
@@ -250,10 +254,24 @@ class IoUringManager::Impl {
         directory_.Remove(pid);
         if (observer_ != nullptr) observer_->OnRingDestroyed(pid);
       }
-      for (IpcDelivery& delivery : deliveries) executor_->CompleteIpc(std::move(delivery));
+      Complete(deliveries);
       executor_->ReleaseRing(&ring);
       return status;
     });
+  }
+
+  absl::StatusOr<std::unique_ptr<IpcGateway>> OpenGateway(const std::vector<Pid>& pids, IpcRoute* route) {
+    if (absl::Status status = guard_.Check(); !status.ok()) return status;
+    if (route == nullptr) return absl::InvalidArgumentError("route is null");
+    if (guard_.IsForOneThread()) {
+      return absl::FailedPreconditionError(
+          "messages from elsewhere come by threads of their own; Threading::kOneThread forbids them");
+    }
+    std::lock_guard<std::mutex> lock(directory_mutex_);
+    if (!post_office_->OpenRoute(route, pids)) {
+      return absl::AlreadyExistsError("one of the processes has a ring here, or is behind another gateway");
+    }
+    return std::make_unique<Gateway>(*this, route);
   }
 
   IoUringStats Stats() const {
@@ -299,6 +317,37 @@ class IoUringManager::Impl {
   const ExecutorInfo& info() const { return info_; }
 
  private:
+  class Gateway final : public IpcGateway {
+   public:
+    Gateway(Impl& impl, IpcRoute* route) : impl_(impl), route_(route) {}
+    ~Gateway() override {
+      if (impl_.guard_.InForkedChild()) return;
+      std::vector<IpcDelivery> deliveries;
+      impl_.post_office_->CloseRoute(route_, deliveries);
+      impl_.Complete(deliveries);
+    }
+    Delivered Deliver(Pid from, Pid to, Bytes& data) override {
+      std::vector<IpcDelivery> deliveries;
+      const Delivered delivered = impl_.post_office_->Deliver(route_, from, to, data, deliveries);
+      impl_.Complete(deliveries);
+      return delivered;
+    }
+    bool CarryWaiting() override {
+      std::vector<IpcDelivery> deliveries;
+      const bool any_waits = impl_.post_office_->CarryWaiting(route_, deliveries);
+      impl_.Complete(deliveries);
+      return any_waits;
+    }
+
+   private:
+    Impl& impl_;
+    IpcRoute* const route_;
+  };
+
+  void Complete(std::vector<IpcDelivery>& deliveries) {
+    for (IpcDelivery& delivery : deliveries) executor_->CompleteIpc(std::move(delivery));
+  }
+
   static const absl::Status& StatusOf(const absl::Status& status) { return status; }
   static const absl::Status& StatusOf(const absl::StatusOr<size_t>& result) { return result.status(); }
 
@@ -487,6 +536,10 @@ absl::StatusOr<int> IoUringManager::event_fd(Pid pid) {
   absl::StatusOr<BoundRing*> ring = impl_->FindOrMake(pid);
   if (!ring.ok()) return ring.status();
   return impl_->executor().EventFd(**ring, pid);
+}
+
+absl::StatusOr<std::unique_ptr<IpcGateway>> IoUringManager::OpenGateway(const std::vector<Pid>& pids, IpcRoute* route) {
+  return impl_->OpenGateway(pids, route);
 }
 
 absl::Status IoUringManager::DestroyRing(Pid pid) { return impl_->DestroyRing(pid); }

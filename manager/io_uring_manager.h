@@ -43,6 +43,7 @@
 #include "agentos/executor/executor_info.h"
 #include "agentos/executor/submission_ring.h"
 #include "agentos/manager/io_uring_stats.h"
+#include "agentos/manager/ipc_route.h"
 #include "agentos/manager/trace_options.h"
 #include "agentos/manager/trace_writer.h"
 #include "agentos/ring/completion_entry.h"
@@ -157,6 +158,11 @@ class IoUringManager {
   // answers the same. The library's own: do not read from it, do not close it; DestroyRing does. Processes that share a kernel
   // ring wake each other, so it may be readable for nothing. Unimplemented with submission_rings that cannot announce results.
   absl::StatusOr<int> event_fd(Pid pid);
+
+  // For those who join managers of several operating-system processes (ipc/bridge.h): from here on an IpcSend to one of `pids` goes by
+  // `route`, until the gateway is destroyed. AlreadyExists when one of them has a ring here or is behind another gateway;
+  // FailedPrecondition with Threading::kOneThread. A process behind a gateway gets no ring.
+  absl::StatusOr<std::unique_ptr<IpcGateway>> OpenGateway(const std::vector<Pid>& pids, IpcRoute* route);
 
   // Stops accepting, cancels what is under way, waits until it has ended, and forgets the process. Fds of completions nobody
   // reaped are closed. DeadlineExceeded after RingOptions::destroy_timeout names what could not be stopped; the process is

@@ -48,6 +48,7 @@ void PostOffice::Close(Pid pid, std::vector<IpcDelivery>& deliveries) {
   if (it->second.mailbox != nullptr) {
     for (const WaitingSend& waiting : it->second.mailbox->senders) deliveries.push_back(Failure(waiting.party, EPIPE));
     for (const WaitingReceive& waiting : it->second.mailbox->receivers) deliveries.push_back(Failure(waiting.party, EPIPE));
+    TellOfRoom(*it->second.mailbox);
   }
   addresses_.erase(it);
 }
@@ -91,8 +92,92 @@ void PostOffice::Admit(Address& address, std::vector<IpcDelivery>& deliveries) {
   }
 }
 
+void PostOffice::TellOfRoom(Mailbox& mailbox) {
+  for (IpcRoute* route : std::exchange(mailbox.turned_away, {})) route->OnRoom();
+}
+
+IpcRoute* PostOffice::RouteOf(Pid pid) const {
+  if (routes_.empty()) [[likely]] {
+    return nullptr;
+  }
+  auto it = routes_.find(pid);
+  return it == routes_.end() ? nullptr : it->second;
+}
+
+bool PostOffice::OpenRoute(IpcRoute* route, const std::vector<Pid>& pids) {
+  std::lock_guard<std::mutex> lock(mutex_);
+  const auto is_taken = [&](Pid pid) { return addresses_.contains(pid) || routes_.contains(pid); };
+  if (std::any_of(pids.begin(), pids.end(), is_taken)) return false;
+  for (const Pid pid : pids) routes_.emplace(pid, route);
+  departures_.emplace(route, Departures());
+  return true;
+}
+
+void PostOffice::CloseRoute(IpcRoute* route, std::vector<IpcDelivery>& deliveries) {
+  std::lock_guard<std::mutex> lock(mutex_);
+  absl::erase_if(routes_, [&](const auto& one) { return one.second == route; });
+  for (const WaitingSend& waiting : departures_[route]) deliveries.push_back(Failure(waiting.party, EPIPE));
+  departures_.erase(route);
+  for (auto& [pid, address] : addresses_) {
+    if (address.mailbox != nullptr) std::erase(address.mailbox->turned_away, route);
+  }
+}
+
+bool PostOffice::IsBehindRoute(Pid pid) {
+  std::lock_guard<std::mutex> lock(mutex_);
+  return RouteOf(pid) != nullptr;
+}
+
+IpcGateway::Delivered PostOffice::Deliver(IpcRoute* route, Pid from, Pid to, Bytes& data, std::vector<IpcDelivery>& deliveries) {
+  std::lock_guard<std::mutex> lock(mutex_);
+  if (RouteOf(from) != route) return IpcGateway::Delivered::kRefused;
+  auto it = addresses_.find(to);
+  if (it == addresses_.end() || data.size() > it->second.max_bytes) return IpcGateway::Delivered::kRefused;
+  Mailbox& mailbox = MailboxOf(it->second);
+  // Behind those who wait for room already.
+  if (!mailbox.senders.empty() || !HasRoom(it->second, data.size())) {
+    mailbox.turned_away.push_back(route);
+    return IpcGateway::Delivered::kNoRoom;
+  }
+  Message message = {from, std::move(data)};
+  if (mailbox.messages.empty() && HandOver(mailbox, message, deliveries)) return IpcGateway::Delivered::kYes;
+  mailbox.bytes += message.data.size();
+  mailbox.messages.push_back(std::move(message));
+  return IpcGateway::Delivered::kYes;
+}
+
+bool PostOffice::CarryOldest(IpcRoute* route, Departures& departures, std::vector<IpcDelivery>& deliveries) {
+  WaitingSend& oldest = departures.front();
+  const size_t size = oldest.message.data.size();
+  const IpcRoute::Carried carried = route->TryCarry(oldest.message.from, oldest.to, oldest.message.data);
+  if (carried == IpcRoute::Carried::kNotNow) return false;
+  if (carried == IpcRoute::Carried::kYes) {
+    deliveries.push_back(Sent(oldest.party, size));
+  } else {
+    deliveries.push_back(Failure(oldest.party, carried == IpcRoute::Carried::kTooLarge ? EMSGSIZE : EPIPE));
+  }
+  departures.pop_front();
+  return true;
+}
+
+bool PostOffice::CarryWaiting(IpcRoute* route, std::vector<IpcDelivery>& deliveries) {
+  std::lock_guard<std::mutex> lock(mutex_);
+  auto it = departures_.find(route);
+  if (it == departures_.end()) return false;
+  while (!it->second.empty()) {
+    if (!CarryOldest(route, it->second, deliveries)) return true;
+  }
+  return false;
+}
+
 void PostOffice::Send(IpcParty sender, Pid from, Pid to, Bytes data, std::vector<IpcDelivery>& deliveries) {
   std::lock_guard<std::mutex> lock(mutex_);
+  if (IpcRoute* const route = RouteOf(to); route != nullptr) {
+    Departures& departures = departures_[route];
+    departures.push_back({sender, {from, std::move(data)}, to});
+    if (departures.size() > 1 || !CarryOldest(route, departures, deliveries)) route->OnWaiting();
+    return;
+  }
   auto it = addresses_.find(to);
   if (it == addresses_.end()) {
     deliveries.push_back(Failure(sender, ESRCH));
@@ -104,7 +189,7 @@ void PostOffice::Send(IpcParty sender, Pid from, Pid to, Bytes data, std::vector
     return;
   }
   Mailbox& mailbox = MailboxOf(address);
-  mailbox.senders.push_back({sender, {from, std::move(data)}});
+  mailbox.senders.push_back({sender, {from, std::move(data)}, to});
   Admit(address, deliveries);
 }
 
@@ -125,16 +210,19 @@ void PostOffice::Receive(IpcParty receiver, Pid pid, size_t size, std::vector<Ip
   mailbox.messages.pop_front();
   mailbox.bytes -= bytes;
   Admit(address, deliveries);
+  if (!mailbox.turned_away.empty() && mailbox.senders.empty()) TellOfRoom(mailbox);
 }
 
 bool PostOffice::Withdraw(IpcParty party, Pid mailbox, std::vector<IpcDelivery>& deliveries) {
   std::lock_guard<std::mutex> lock(mutex_);
+  if (IpcRoute* const route = RouteOf(mailbox); route != nullptr) return EraseParty(departures_[route], party);
   auto it = addresses_.find(mailbox);
   if (it == addresses_.end() || it->second.mailbox == nullptr) return false;
   if (EraseParty(it->second.mailbox->receivers, party)) return true;
   if (!EraseParty(it->second.mailbox->senders, party)) return false;
   // It may have been the one that held up smaller messages behind it.
   Admit(it->second, deliveries);
+  if (it->second.mailbox->senders.empty()) TellOfRoom(*it->second.mailbox);
   return true;
 }
 

@@ -7,6 +7,8 @@
 // Errors, as errno of the entry: ESRCH no such process; EPIPE it went away; EMSGSIZE the message is larger than the mailbox, or
 // than what IpcRecv asked for (it then stays).
 //
+// Processes of other managers are behind routes (ipc_route.h); what their routes cannot carry at once waits here as well.
+//
 //   office.Open(7, ring_options);
 //   office.Send(party, /*from=*/3, /*to=*/7, std::move(data), deliveries);
 
@@ -21,6 +23,7 @@
 
 #include "absl/container/flat_hash_map.h"
 #include "agentos/executor/ipc_exchange.h"
+#include "agentos/manager/ipc_route.h"
 #include "agentos/ring/bytes.h"
 #include "agentos/ring/ring_options.h"
 #include "agentos/ring/types.h"
@@ -35,6 +38,16 @@ class PostOffice final : public IpcExchange {
   // elsewhere.
   void Close(Pid pid, std::vector<IpcDelivery>& deliveries);
 
+  // Messages to `pids` go by `route` from here on. False, and nothing happens, when one of them is in the office's own hands or
+  // another route's.
+  bool OpenRoute(IpcRoute* route, const std::vector<Pid>& pids);
+  // As Close for all of its processes.
+  void CloseRoute(IpcRoute* route, std::vector<IpcDelivery>& deliveries);
+  bool IsBehindRoute(Pid pid);
+  // For the gateway (ipc_route.h) of `route`.
+  IpcGateway::Delivered Deliver(IpcRoute* route, Pid from, Pid to, Bytes& data, std::vector<IpcDelivery>& deliveries);
+  bool CarryWaiting(IpcRoute* route, std::vector<IpcDelivery>& deliveries);
+
   void Send(IpcParty sender, Pid from, Pid to, Bytes data, std::vector<IpcDelivery>& deliveries) override;
   void Receive(IpcParty receiver, Pid pid, size_t size, std::vector<IpcDelivery>& deliveries) override;
   bool Withdraw(IpcParty party, Pid mailbox, std::vector<IpcDelivery>& deliveries) override;
@@ -47,6 +60,7 @@ class PostOffice final : public IpcExchange {
   struct WaitingSend {
     IpcParty party;
     Message message;
+    Pid to;
   };
   struct WaitingReceive {
     IpcParty party;
@@ -57,6 +71,8 @@ class PostOffice final : public IpcExchange {
     size_t bytes = 0;
     std::deque<WaitingSend> senders;
     std::deque<WaitingReceive> receivers;
+    // Routes that have brought something which found no room.
+    std::vector<IpcRoute*> turned_away;
   };
   struct Address {
     size_t max_messages;
@@ -65,6 +81,9 @@ class PostOffice final : public IpcExchange {
     std::unique_ptr<Mailbox> mailbox;
   };
 
+  // Messages to processes behind a route that wait for it.
+  using Departures = std::deque<WaitingSend>;
+
   Mailbox& MailboxOf(Address& address);
   static bool HasRoom(const Address& address, size_t size);
   // Gives a message to whoever waits for one; false when nobody does.
@@ -72,8 +91,15 @@ class PostOffice final : public IpcExchange {
   // Lets waiting senders in as far as there is room.
   static void Admit(Address& address, std::vector<IpcDelivery>& deliveries);
 
+  static void TellOfRoom(Mailbox& mailbox);
+  // The route of a process that is behind one, else null.
+  IpcRoute* RouteOf(Pid pid) const;
+  static bool CarryOldest(IpcRoute* route, Departures& departures, std::vector<IpcDelivery>& deliveries);
+
   std::mutex mutex_;
   absl::flat_hash_map<Pid, Address> addresses_;
+  absl::flat_hash_map<Pid, IpcRoute*> routes_;
+  absl::flat_hash_map<IpcRoute*, Departures> departures_;
 };
 
 }  // namespace agentos

@@ -12,6 +12,7 @@
 #include "absl/strings/numbers.h"
 #include "absl/strings/str_cat.h"
 #include "agentos/executor/ipc_exchange.h"
+#include "agentos/manager/ipc_route.h"
 #include "agentos/ring/bytes.h"
 #include "agentos/ring/ring_options.h"
 #include "agentos/ring/types.h"
@@ -52,7 +53,6 @@ class PostOfficeTest : public testing::Test {
 
   PostOffice office_;
 
- private:
   template <typename Call>
   static Lines Told(Call call) {
     std::vector<IpcDelivery> deliveries;
@@ -236,6 +236,112 @@ TEST_F(PostOfficeTest, KeepsEachSendersOrderWhenManyThreadsSend) {
     ASSERT_EQ(numbers.size(), static_cast<size_t>(kEach));
     for (size_t i = 0; i < numbers.size(); ++i) ASSERT_EQ(numbers[i], static_cast<int64_t>(i));
   }
+}
+
+// Carries as much as a test says.
+class FakeRoute final : public IpcRoute {
+ public:
+  Carried TryCarry(Pid from, Pid to, Bytes& data) override {
+    if (answer != Carried::kYes) return answer;
+    if (room == 0) return Carried::kNotNow;
+    --room;
+    carried.push_back(absl::StrCat(from, " to ", to, ": ", data.view()));
+    data.Clear();
+    return Carried::kYes;
+  }
+  void OnWaiting() override { ++waiting; }
+  void OnRoom() override { ++rooms; }
+
+  Carried answer = Carried::kYes;
+  int room = 0;
+  int waiting = 0;
+  int rooms = 0;
+  Lines carried;
+};
+
+class RouteTest : public PostOfficeTest {
+ protected:
+  static constexpr Pid kRemote = 50;
+
+  RouteTest() { EXPECT_TRUE(office_.OpenRoute(&route_, {kRemote, kRemote + 1})); }
+  Lines Carry() {
+    return Told([&](auto& deliveries) { office_.CarryWaiting(&route_, deliveries); });
+  }
+  Lines CloseRoute() {
+    return Told([&](auto& deliveries) { office_.CloseRoute(&route_, deliveries); });
+  }
+  // With what follows from it.
+  std::pair<IpcGateway::Delivered, Lines> Deliver(Pid from, Pid to, Bytes data) {
+    IpcGateway::Delivered delivered{};
+    Lines lines = Told([&](auto& deliveries) { delivered = office_.Deliver(&route_, from, to, data, deliveries); });
+    return {delivered, lines};
+  }
+
+  FakeRoute route_;
+};
+
+TEST_F(RouteTest, CarriesWhatIsForItsProcesses) {
+  route_.room = 2;
+  EXPECT_EQ(Send(1, "hello", kRemote), Lines{"1 ok 5"});
+  EXPECT_EQ(Send(2, "bye", kRemote + 1), Lines{"2 ok 3"});
+  EXPECT_EQ(route_.carried, (Lines{"101 to 50: hello", "102 to 51: bye"}));
+  EXPECT_EQ(route_.waiting, 0);
+  EXPECT_EQ(Send(3, "?", kRemote + 2), Lines{"3 errno 3"});
+}
+
+TEST_F(RouteTest, WhatItCannotCarryWaitsInOrderAndCanBeWithdrawn) {
+  EXPECT_EQ(Send(1, "a", kRemote), Lines{});
+  EXPECT_EQ(Send(2, "bb", kRemote), Lines{});
+  route_.room = 9;
+  // Not past those that wait.
+  EXPECT_EQ(Send(3, "ccc", kRemote), Lines{});
+  EXPECT_EQ(route_.waiting, 3);
+  EXPECT_EQ(Withdraw(PartyOf(2), kRemote), Lines{});
+  EXPECT_EQ(Withdraw(PartyOf(2), kRemote), Lines{"not there"});
+  EXPECT_EQ(Carry(), (Lines{"1 ok 1", "3 ok 3"}));
+  EXPECT_EQ(Carry(), Lines{});
+}
+
+TEST_F(RouteTest, WhatItNeverCarriesIsAnError) {
+  route_.answer = IpcRoute::Carried::kTooLarge;
+  EXPECT_EQ(Send(1, "a", kRemote), Lines{absl::StrCat("1 errno ", EMSGSIZE)});
+  route_.answer = IpcRoute::Carried::kNeverMore;
+  EXPECT_EQ(Send(2, "a", kRemote), Lines{absl::StrCat("2 errno ", EPIPE)});
+}
+
+TEST_F(RouteTest, WhoWaitsWhenItClosesIsTold) {
+  EXPECT_EQ(Send(1, "a", kRemote), Lines{});
+  EXPECT_EQ(CloseRoute(), Lines{absl::StrCat("1 errno ", EPIPE)});
+  EXPECT_EQ(Send(2, "a", kRemote), Lines{absl::StrCat("2 errno ", ESRCH)});
+  EXPECT_EQ(Carry(), Lines{});
+}
+
+TEST_F(RouteTest, DeliversIntoMailboxesAndWaitsForRoom) {
+  Open(/*messages=*/1, /*bytes=*/100);
+  EXPECT_EQ(Receive(1, 100), Lines{});
+  EXPECT_EQ(Deliver(kRemote, kPid, "hi"), std::make_pair(IpcGateway::Delivered::kYes, Lines{"1 gets 'hi' from 50"}));
+  EXPECT_EQ(Deliver(kRemote, kPid, "one").first, IpcGateway::Delivered::kYes);
+  EXPECT_EQ(Deliver(kRemote, kPid, "two").first, IpcGateway::Delivered::kNoRoom);
+  EXPECT_EQ(route_.rooms, 0);
+  EXPECT_EQ(Receive(2, 100), Lines{"2 gets 'one' from 50"});
+  EXPECT_EQ(route_.rooms, 1);
+  EXPECT_EQ(Deliver(kRemote, kPid, "two").first, IpcGateway::Delivered::kYes);
+  EXPECT_EQ(Deliver(kRemote, kPid, "three").first, IpcGateway::Delivered::kNoRoom);
+  // Whoever has been turned away hears that there is nobody any more.
+  EXPECT_EQ(Close(), Lines{});
+  EXPECT_EQ(route_.rooms, 2);
+  EXPECT_EQ(Deliver(kRemote, kPid, "three").first, IpcGateway::Delivered::kRefused);
+}
+
+TEST_F(RouteTest, RefusesWhatItMayNotDeliver) {
+  Open(/*messages=*/1, /*bytes=*/3);
+  for (const Pid from : {Pid{1}, kPid, kRemote + 2}) EXPECT_EQ(Deliver(from, kPid, "a").first, IpcGateway::Delivered::kRefused);
+  EXPECT_EQ(Deliver(kRemote, kPid + 1, "a").first, IpcGateway::Delivered::kRefused);
+  EXPECT_EQ(Deliver(kRemote, kRemote + 1, "a").first, IpcGateway::Delivered::kRefused);
+  EXPECT_EQ(Deliver(kRemote, kPid, "four").first, IpcGateway::Delivered::kRefused);
+  EXPECT_FALSE(office_.OpenRoute(&route_, {60, kPid}));
+  EXPECT_FALSE(office_.IsBehindRoute(60));
+  EXPECT_TRUE(office_.IsBehindRoute(kRemote));
 }
 
 }  // namespace

@@ -101,6 +101,9 @@ class Bytes {
     return buffer;
   }
 
+  // The buffer that they lie in, null when they lie elsewhere.
+  const PooledBuffer* buffer() const { return kind_ == Kind::kPooled ? &pooled_.buffer : nullptr; }
+
   // PooledBuffer::arena of the buffer they lie in, -1 without one.
   int arena() const { return kind_ == Kind::kPooled ? pooled_.buffer.arena() : -1; }
 

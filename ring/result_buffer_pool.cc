@@ -29,6 +29,7 @@ void PooledBuffer::Release(BufferBlock* block) noexcept {
     block->pool->Give(block);
     return;
   }
+  if (block->give_back != nullptr) return block->give_back(block);
   FreeMemory(block);
 }
 

@@ -44,7 +44,11 @@ struct BufferBlock {
   bool in_arena = false;
   // The arena's number, -1 outside of one.
   int16_t arena = -1;
+  // Of memory that is no pool's but lent (lent_memory.h): how it is given back.
+  void (*give_back)(BufferBlock* block) noexcept = nullptr;
 };
+
+struct LentBlock;
 
 }  // namespace ring_internal
 
@@ -71,6 +75,9 @@ class PooledBuffer {
   // The number of the arena that it is part of, -1 when of none.
   int arena() const { return block_ == nullptr ? -1 : block_->arena; }
 
+  // Whether it is over memory that was lent.
+  bool is_lent() const { return block_ != nullptr && block_->give_back != nullptr; }
+
   // As Reset, without the detour that a release by any thread takes: for the owner of `owner`, in whose pool the buffer often is.
   void ReturnTo(ResultBufferPool& owner) noexcept;
 
@@ -81,6 +88,7 @@ class PooledBuffer {
 
  private:
   friend class ResultBufferPool;
+  friend struct ring_internal::LentBlock;
   explicit PooledBuffer(ring_internal::BufferBlock* block) noexcept : block_(block) {}
   static void Release(ring_internal::BufferBlock* block) noexcept;
 
