@@ -99,11 +99,15 @@ void LaneLock::Unlock() {
   if (!lane_->outbox_.empty()) outbox.swap(lane_->outbox_);
   if (!lane_->options_.one_thread) lane_->mutex_.unlock();
   lane_ = nullptr;
-  // Deliveries may start entries that send messages in their turn: the list grows while it is worked off, without recursion.
-  for (size_t i = 0; i < outbox.size(); ++i) {
-    Lane& lane = *outbox[i].party.lane;
+  // Deliveries may start entries that send messages in their turn: the list grows while it is worked off, without recursion. Those
+  // that follow each other to one lane share its lock.
+  for (size_t begin = 0; begin < outbox.size();) {
+    Lane& lane = *outbox[begin].party.lane;
+    size_t end = begin + 1;
+    while (end < outbox.size() && outbox[end].party.lane == &lane) ++end;
     LaneLock lock(lane);
-    lane.CompleteIpc(std::move(outbox[i]));
+    lane.CompleteIpc(absl::MakeSpan(outbox).subspan(begin, end - begin));
+    begin = end;
     std::move(lane.outbox_.begin(), lane.outbox_.end(), std::back_inserter(outbox));
     lane.outbox_.clear();
   }
@@ -675,17 +679,19 @@ void Lane::PostFromWorker(FileJob* job) {
   RingLoopBell();
 }
 
-void Lane::CompleteIpc(IpcDelivery delivery) {
-  Slot* slot = slots_.Find(delivery.party.token);
-  if (slot == nullptr || slot->progress.place != SlotPlace::kMailbox) return;
+void Lane::CompleteIpc(absl::Span<IpcDelivery> deliveries) {
   now_ns_ = MonotonicNanos();
-  slot->progress.error = delivery.error_number;
-  slot->value = delivery.value;
-  slot->data = std::move(delivery.data);
-  if (delivery.sender.has_value()) {
-    slot->peer_address = std::make_unique<std::string>(absl::StrCat("pid:", *delivery.sender));
+  for (IpcDelivery& delivery : deliveries) {
+    Slot* slot = slots_.Find(delivery.party.token);
+    if (slot == nullptr || slot->progress.place != SlotPlace::kMailbox) continue;
+    slot->progress.error = delivery.error_number;
+    slot->value = delivery.value;
+    slot->data = std::move(delivery.data);
+    if (delivery.sender.has_value()) {
+      slot->peer_address = std::make_unique<std::string>(absl::StrCat("pid:", *delivery.sender));
+    }
+    Finish(*slot);
   }
-  Finish(*slot);
   Drive();
 }
 

@@ -189,8 +189,8 @@ class Lane {
   void PostFromWorker(FileJob* job);
   // A worker is to submit an Open that may wait. Any thread, no lock.
   void SubmitFromWorker(FileJob* job);
-  // A message has been sent or has arrived.
-  void CompleteIpc(IpcDelivery delivery);
+  // Messages have been sent or have arrived; all are this lane's.
+  void CompleteIpc(absl::Span<IpcDelivery> deliveries);
 
   // Ends the lane's own traffic with the kernel. False: something is still under way and the lane must be leaked.
   bool Close();

@@ -513,7 +513,7 @@ absl::Status RingExecutor::DestroyLocked(BoundRing& ring, Pid pid, std::unique_p
 
 void RingExecutor::CompleteIpc(IpcDelivery delivery) {
   LaneLock lock(*delivery.party.lane);
-  lock.lane()->CompleteIpc(std::move(delivery));
+  lock.lane()->CompleteIpc(absl::MakeSpan(&delivery, 1));
 }
 
 LaneCounters RingExecutor::Counters() const {
