@@ -93,7 +93,9 @@ class Copy {
 
   bool going() const { return status_.ok() && !at_end_ && !cannot_splice_ && next_ < length_; }
 
-  size_t ChunkSize(size_t usual) const { return options_.chunk_size == 0 ? usual : options_.chunk_size; }
+  size_t ChunkSize(size_t usual) const {
+    return options_.chunk_size == 0 ? usual : std::min(options_.chunk_size, kMaxTransferSize);
+  }
 
   Task<void> CopyRanges() {
     while (going()) {

@@ -113,6 +113,16 @@ TEST_P(CopyFileTest, WhereTheKernelCannotCopyByItselfTheBytesGoAnotherWay) {
   EXPECT_TRUE(Slurp(absl::StrCat("/proc/self/fd/", memory.get())) == content);
 }
 
+TEST_P(CopyFileTest, AChunkMayBeLargerThanWhatOneCallMoves) {
+  const std::string content = Content(1 << 20);
+  Spill(Path("from"), content);
+  CopyOptions options;
+  options.chunk_size = ~size_t{0};
+  const CopyResult copied = ring().RunUntilComplete(CopyFile(ring(), Path("from"), Path("to"), std::move(options)));
+  EXPECT_TRUE(copied.status.ok()) << copied.status;
+  EXPECT_TRUE(Slurp(Path("to")) == content);
+}
+
 TEST_P(CopyFileTest, AFullDeviceIsAnErrorWithAnExactCount) {
   Spill(Path("from"), Content(1 << 20));
   const CopyResult copied = Copy(Path("from"), "/dev/full");

@@ -12,6 +12,7 @@
 
 #include "absl/memory/memory.h"
 #include "absl/time/clock.h"
+#include "agentos/ipc/fork_guard.h"
 #include "agentos/ipc/lent_buffers.h"
 #include "agentos/manager/ipc_route.h"
 
@@ -61,12 +62,6 @@ class Bridge::Impl final : public IpcRoute {
       if (!status_.ok()) return Carried::kNeverMore;
       // Behind the one that a thread makes room for, or copies.
       if (preparing_ || parked_.has_value()) return Carried::kNotNow;
-      if (spare_ && size > kCopiedAtOnce && spare_.capacity() >= size) {
-        parked_ = Parked{std::move(data), std::move(spare_), tag};
-        any_waits_ = true;
-        changed_.notify_all();
-        return Carried::kYes;
-      }
     }
     if (LoanedBuffer loan = TakeLoan(data)) {
       const absl::Status sent = channel_->Send(std::move(loan), tag);
@@ -76,7 +71,7 @@ class Bridge::Impl final : public IpcRoute {
       if (!absl::IsInvalidArgument(sent)) return NotNow(sent, /*buffer_bytes=*/0);
     }
     if (size > std::max(largest_, ReceivedView::kInlineBytes)) return Carried::kTooLarge;
-    if (size > kCopiedAtOnce) return NotNow(channel_->status(), size);
+    if (size > kCopiedAtOnce) return Park(data, tag) ? Carried::kYes : NotNow(channel_->status(), size);
     const absl::Status sent = channel_->Send(data.view(), tag);
     if (!sent.ok()) return NotNow(sent, size);
     data.Clear();
@@ -97,6 +92,7 @@ class Bridge::Impl final : public IpcRoute {
   }
 
   Channel& channel() { return *channel_; }
+  bool InForkedChild() const { return guard_.InForkedChild(); }
 
   absl::Status status() const {
     const std::lock_guard<std::mutex> lock(mutex_);
@@ -132,6 +128,16 @@ class Bridge::Impl final : public IpcRoute {
     LoanedBuffer buffer;
     uint64_t tag;
   };
+
+  // Leaves a message to the sending thread, if there is a buffer for it.
+  bool Park(Bytes& data, uint64_t tag) {
+    const std::lock_guard<std::mutex> lock(mutex_);
+    if (!spare_ || spare_.capacity() < data.size()) return false;
+    parked_ = Parked{std::move(data), std::move(spare_), tag};
+    any_waits_ = true;
+    changed_.notify_all();
+    return true;
+  }
 
   // Of a message that needs a buffer of so many bytes, and was not taken because of `why`.
   Carried NotNow(const absl::Status& why, size_t buffer_bytes) {
@@ -248,6 +254,7 @@ class Bridge::Impl final : public IpcRoute {
     parked_.reset();
   }
 
+  const ForkGuard guard_;
   const std::unique_ptr<Channel> channel_;
   const std::vector<Pid> reachable_;
   // What the channel's buffers hold at most.
@@ -287,7 +294,10 @@ absl::StatusOr<std::unique_ptr<Bridge>> Bridge::Create(IoUringManager& manager, 
 
 Bridge::Bridge(std::unique_ptr<Impl> impl) : impl_(std::move(impl)) {}
 
-Bridge::~Bridge() = default;
+Bridge::~Bridge() {
+  // Threads, locks and the channel are the parent's.
+  if (impl_->InForkedChild()) static_cast<void>(impl_.release());
+}
 
 absl::StatusOr<LoanedBuffer> Bridge::Loan(size_t size, absl::Duration timeout) { return impl_->channel().Loan(size, timeout); }
 

@@ -62,7 +62,7 @@ class Bridge {
  public:
   static absl::StatusOr<std::unique_ptr<Bridge>> Create(IoUringManager& manager, std::unique_ptr<Channel> channel,
                                                         BridgeOptions options);
-  // Closes the channel.
+  // Closes the channel. In a forked child it does nothing.
   ~Bridge();
   Bridge(const Bridge&) = delete;
   Bridge& operator=(const Bridge&) = delete;
@@ -80,7 +80,7 @@ class Bridge {
   class Impl;
   explicit Bridge(std::unique_ptr<Impl> impl);
 
-  const std::unique_ptr<Impl> impl_;
+  std::unique_ptr<Impl> impl_;
 };
 
 }  // namespace agentos::ipc

@@ -3,6 +3,7 @@
 #include "agentos/ipc/bridge.h"
 
 #include <fcntl.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 #include <cerrno>
@@ -257,6 +258,20 @@ TEST_F(BridgeTest, NobodySpeaksForAnotherOrReachesWhomItMayNot) {
   Join();
   EXPECT_EQ(Receive().result.data(), "true");
   EXPECT_EQ(bridge_->Stats().undeliverable, 6u);
+}
+
+TEST_F(BridgeTest, AForkedChildThatDestroysItHarmsNobody) {
+  Start(Echo);
+  const pid_t child = fork();
+  if (child == 0) {
+    bridge_.reset();
+    _exit(0);
+  }
+  int status = -1;
+  EXPECT_EQ(waitpid(child, &status, 0), child);
+  EXPECT_EQ(status, 0);
+  EXPECT_TRUE(Succeeded(manager_->Wait(kHere, Send("goes on"))));
+  EXPECT_EQ(Receive().result.data(), "goes on");
 }
 
 TEST_F(BridgeTest, WhatCannotBeJoinedIsRefused) {

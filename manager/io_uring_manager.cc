@@ -265,11 +265,12 @@ class IoUringManager::Impl {
     if (route == nullptr) return absl::InvalidArgumentError("route is null");
     if (guard_.IsForOneThread()) {
       return absl::FailedPreconditionError(
-          "messages from elsewhere come by threads of their own; Threading::kOneThread forbids them");
+          "messages from elsewhere come by threads of their own; make the manager with Threading::kAnyThread");
     }
     std::lock_guard<std::mutex> lock(directory_mutex_);
-    if (!post_office_->OpenRoute(route, pids)) {
-      return absl::AlreadyExistsError("one of the processes has a ring here, or is behind another gateway");
+    if (const std::optional<Pid> taken = post_office_->OpenRoute(route, pids); taken.has_value()) {
+      return absl::AlreadyExistsError(
+          absl::StrCat("pid ", *taken, " has a ring here, or is behind another gateway; destroy that, or name another process"));
     }
     return std::make_unique<Gateway>(*this, route);
   }

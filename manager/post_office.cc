@@ -104,13 +104,14 @@ IpcRoute* PostOffice::RouteOf(Pid pid) const {
   return it == routes_.end() ? nullptr : it->second;
 }
 
-bool PostOffice::OpenRoute(IpcRoute* route, const std::vector<Pid>& pids) {
+std::optional<Pid> PostOffice::OpenRoute(IpcRoute* route, const std::vector<Pid>& pids) {
   std::lock_guard<std::mutex> lock(mutex_);
-  const auto is_taken = [&](Pid pid) { return addresses_.contains(pid) || routes_.contains(pid); };
-  if (std::any_of(pids.begin(), pids.end(), is_taken)) return false;
+  for (const Pid pid : pids) {
+    if (addresses_.contains(pid) || routes_.contains(pid)) return pid;
+  }
   for (const Pid pid : pids) routes_.emplace(pid, route);
   departures_.emplace(route, Departures());
-  return true;
+  return std::nullopt;
 }
 
 void PostOffice::CloseRoute(IpcRoute* route, std::vector<IpcDelivery>& deliveries) {

@@ -19,6 +19,7 @@
 #include <deque>
 #include <memory>
 #include <mutex>
+#include <optional>
 #include <vector>
 
 #include "absl/container/flat_hash_map.h"
@@ -38,9 +39,9 @@ class PostOffice final : public IpcExchange {
   // elsewhere.
   void Close(Pid pid, std::vector<IpcDelivery>& deliveries);
 
-  // Messages to `pids` go by `route` from here on. False, and nothing happens, when one of them is in the office's own hands or
+  // Messages to `pids` go by `route` from here on. Nothing happens when one of them, which it answers, is in the office's own hands or
   // another route's.
-  bool OpenRoute(IpcRoute* route, const std::vector<Pid>& pids);
+  std::optional<Pid> OpenRoute(IpcRoute* route, const std::vector<Pid>& pids);
   // As Close for all of its processes.
   void CloseRoute(IpcRoute* route, std::vector<IpcDelivery>& deliveries);
   bool IsBehindRoute(Pid pid);

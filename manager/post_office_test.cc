@@ -4,6 +4,7 @@
 #include <cstddef>
 #include <cstdint>
 #include <mutex>
+#include <optional>
 #include <string>
 #include <thread>
 #include <utility>
@@ -263,7 +264,7 @@ class RouteTest : public PostOfficeTest {
  protected:
   static constexpr Pid kRemote = 50;
 
-  RouteTest() { EXPECT_TRUE(office_.OpenRoute(&route_, {kRemote, kRemote + 1})); }
+  RouteTest() { EXPECT_EQ(office_.OpenRoute(&route_, {kRemote, kRemote + 1}), std::nullopt); }
   Lines Carry() {
     return Told([&](auto& deliveries) { office_.CarryWaiting(&route_, deliveries); });
   }
@@ -339,7 +340,7 @@ TEST_F(RouteTest, RefusesWhatItMayNotDeliver) {
   EXPECT_EQ(Deliver(kRemote, kPid + 1, "a").first, IpcGateway::Delivered::kRefused);
   EXPECT_EQ(Deliver(kRemote, kRemote + 1, "a").first, IpcGateway::Delivered::kRefused);
   EXPECT_EQ(Deliver(kRemote, kPid, "four").first, IpcGateway::Delivered::kRefused);
-  EXPECT_FALSE(office_.OpenRoute(&route_, {60, kPid}));
+  EXPECT_EQ(office_.OpenRoute(&route_, {60, kPid}), kPid);
   EXPECT_FALSE(office_.IsBehindRoute(60));
   EXPECT_TRUE(office_.IsBehindRoute(kRemote));
 }
