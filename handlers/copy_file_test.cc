@@ -21,6 +21,7 @@
 #include "agentos/handlers/async_ring_fixture.h"
 #include "agentos/handlers/task.h"
 #include "agentos/manager/manager_fixture.h"
+#include "agentos/ring/operation.h"
 #include "agentos/testing/test_support.h"
 #include "gtest/gtest.h"
 
@@ -121,6 +122,8 @@ TEST_P(CopyFileTest, AChunkMayBeLargerThanWhatOneCallMoves) {
   const CopyResult copied = ring().RunUntilComplete(CopyFile(ring(), Path("from"), Path("to"), std::move(options)));
   EXPECT_TRUE(copied.status.ok()) << copied.status;
   EXPECT_TRUE(Slurp(Path("to")) == content);
+  // Not by a way that is slower.
+  EXPECT_GT(manager().Stats().completions_by_operation[static_cast<size_t>(OperationKind::kCopyFileRange)], 0u);
 }
 
 TEST_P(CopyFileTest, AFullDeviceIsAnErrorWithAnExactCount) {
